@@ -1,1 +1,1 @@
-"""The contract both sides meet on: ids, AppSpec, messages, channels, envelopes, the MQTT session, broker configuration."""
+"""The contract both sides meet on: ids, AppSpec, messages, channels, envelopes, the MQTT session, broker files."""

@@ -1,4 +1,4 @@
-"""The protocol on one screen: every channel with its model, direction, QoS, retain, size limit, priority and proof.
+"""The protocol on one screen: every channel with model, direction, QoS, retain, size limit, priority, proof.
 
 Nobody else formats or splits a topic. The ACL of the broker, docs/protocol.md and both routers are made from this table.
 """

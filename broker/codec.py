@@ -43,7 +43,7 @@ class Opened:
 
 
 def seal(channel: Channel, device: DeviceRef, message: Any, prover: Prover) -> bytes:
-    """Return the envelope of `message` on `channel` of `device`; raise `Refused` (`too_large`) past the channel's size."""
+    """Return the envelope of `message` on `channel` of `device`; raise `Refused` (`too_large`) past its size."""
     return seal_payload(channel, device, pack(channel, message), prover)
 
 

@@ -32,7 +32,7 @@ _CN = re.compile(rf"(0|[1-9]\d?)/(o{_TAIL})/(d{_TAIL})")
 
 
 def new_id(kind: str) -> str:
-    """Return a fresh id: `kind` (one letter, `o` org, `d` device, `a` app, `i` instance ..) and 11 base32 characters."""
+    """Return a fresh id: `kind` (`o` org, `d` device, `a` app, `i` instance ..) and 11 base32 characters."""
     assert len(kind) == 1
     return kind + "".join(secrets.choice(_ALPHABET) for _ in range(11))
 
