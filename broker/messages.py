@@ -278,7 +278,7 @@ class ServiceStatus(Part):
     """One service as the engine shows it."""
 
     name: str
-    state: Literal["waiting", "created", "running", "exited", "missing"]
+    state: Literal["waiting", "created", "running", "restarting", "exited", "missing"]
     health: Literal["none", "starting", "healthy", "unhealthy"] = "none"
     container: str = ""
     image: str = ""

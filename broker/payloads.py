@@ -1,0 +1,89 @@
+"""What is inside a batch: `samples.v1` and `lines.v1`. Opaque on the way; decoded only by who shows them.
+
+Both are zstd over msgpack. Element k of the list is number `first + k` of its stream, unless a gap of the batch covers
+numbers: then the elements fill the numbers that no gap covers, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+import msgpack
+from pydantic import Field, TypeAdapter, ValidationError
+
+from broker import codec
+from broker.errors import Refused
+from broker.messages import Batch
+
+SAMPLES = "samples.v1"
+LINES = "lines.v1"
+ELEMENTS_MAX = 10_000
+BYTES_MAX = 4 * 1024 * 1024
+
+T = TypeVar("T")
+_Int = Annotated[int, Field(ge=0, lt=2**63)]
+_SAMPLES = TypeAdapter(list[tuple[_Int, dict[str, str]]])
+_LINES = TypeAdapter(list[tuple[_Int, str, str, str]])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an app wrote: the time its entry id carries (milliseconds since 1970, as the app says) and its fields."""
+
+    at_ms: int
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a container's output; `stream` is `out` or `err`, `at_ms` the engine's time stamp."""
+
+    at_ms: int
+    service: str
+    stream: str
+    text: str
+
+
+def pack_samples(samples: Sequence[Sample]) -> bytes:
+    return _pack([(sample.at_ms, sample.fields) for sample in samples])
+
+
+def pack_lines(lines: Sequence[Line]) -> bytes:
+    return _pack([(line.at_ms, line.service, line.stream, line.text) for line in lines])
+
+
+def unpack_samples(payload: bytes) -> list[Sample]:
+    """Return the samples; raise `Refused` on anything that is not `samples.v1`."""
+    return [Sample(at_ms, fields) for at_ms, fields in _unpack(_SAMPLES, payload)]
+
+
+def unpack_lines(payload: bytes) -> list[Line]:
+    """Return the lines; raise `Refused` on anything that is not `lines.v1`."""
+    return [Line(*parts) for parts in _unpack(_LINES, payload)]
+
+
+def numbers(batch_first: int, batch_last: int, gaps: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the numbers that the elements of a batch have: all from first to last that no gap covers."""
+    return [n for n in range(batch_first, batch_last + 1) if not any(low <= n <= high for low, high in gaps)]
+
+
+def counted(batch: Batch) -> int:
+    """Return how many elements the batch must hold."""
+    return batch.last - batch.first + 1 - sum(gap.last - gap.first + 1 for gap in batch.gaps)
+
+
+def _pack(elements: object) -> bytes:
+    packed: bytes = msgpack.packb(elements, use_bin_type=True)
+    return codec.zstd.compress(packed, level=3)
+
+
+def _unpack(adapter: TypeAdapter[list[T]], payload: bytes) -> list[T]:
+    try:
+        elements = adapter.validate_python(codec.unpack(codec.decompress(payload, BYTES_MAX)))
+    except ValidationError as error:
+        raise Refused("invalid", f"batch payload: {codec.first_error(error)}") from error
+    if len(elements) > ELEMENTS_MAX:
+        raise Refused("too_large", f"batch payload of {len(elements)} elements, at most {ELEMENTS_MAX} are read")
+    return elements
