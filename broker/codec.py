@@ -8,7 +8,6 @@ bounded decode, validation; each step guards the next, and the first failure is 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +16,10 @@ from pydantic import ValidationError
 
 from broker.canonical import digest
 from broker.channels import PREFIX, Channel
+from broker.compression import compress, decompress
 from broker.errors import Refused
 from broker.ids import DeviceRef
 from broker.signing import KEY_ID_BYTES, PROOF_BYTES, Prover, Verifier
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 VERSION = 1
 FLAG_ZSTD = 1
@@ -60,7 +55,7 @@ def seal_payload(channel: Channel, device: DeviceRef, payload: bytes, prover: Pr
     """Return the envelope around a packed payload."""
     flags, body = 0, payload
     if len(payload) >= COMPRESS_FROM:
-        packed = zstd.compress(payload, level=9)
+        packed = compress(payload, level=9)
         if len(packed) < len(payload):
             flags, body = FLAG_ZSTD, packed
     header = bytes((VERSION, flags, prover.algorithm, 0)) + prover.key_id
@@ -89,20 +84,6 @@ def open_sealed(channel: Channel, device: DeviceRef, sealed: bytes, verifier: Ve
         raise Refused("unknown_encoding", f"{channel.name}: flags {flags:#x}, dictionary {dictionary}: not known here")
     payload = decompress(body, channel.body_max) if flags & FLAG_ZSTD else body
     return Opened(_validated(channel, unpack(payload)), digest(payload))
-
-
-def decompress(body: bytes, size_max: int) -> bytes:
-    """Return the zstd frame's content; raise `Refused` when it is broken, cut off or unpacks to over `size_max`."""
-    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
-    try:
-        data = decompressor.decompress(body, size_max + 1)
-    except zstd.ZstdError as error:
-        raise Refused("malformed", f"not a zstd frame: {error}") from error
-    if len(data) > size_max:
-        raise Refused("too_large", f"unpacks to more than {size_max} bytes")
-    if not decompressor.eof or decompressor.unused_data:
-        raise Refused("malformed", "the zstd frame is cut off or followed by other bytes")
-    return data
 
 
 def unpack(payload: bytes) -> Any:

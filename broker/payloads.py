@@ -14,6 +14,7 @@ import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 
 from broker import codec
+from broker.compression import compress, decompress
 from broker.errors import Refused
 from broker.messages import Batch
 
@@ -76,12 +77,12 @@ def counted(batch: Batch) -> int:
 
 def _pack(elements: object) -> bytes:
     packed: bytes = msgpack.packb(elements, use_bin_type=True)
-    return codec.zstd.compress(packed, level=3)
+    return compress(packed, level=3)
 
 
 def _unpack(adapter: TypeAdapter[list[T]], payload: bytes) -> list[T]:
     try:
-        elements = adapter.validate_python(codec.unpack(codec.decompress(payload, BYTES_MAX)))
+        elements = adapter.validate_python(codec.unpack(decompress(payload, BYTES_MAX)))
     except ValidationError as error:
         raise Refused("invalid", f"batch payload: {codec.first_error(error)}") from error
     if len(elements) > ELEMENTS_MAX:

@@ -1,0 +1,32 @@
+"""zstd (RFC 8878) in both directions, with a bound on what may come out: imported here and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+
+from broker.errors import Refused
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+WINDOW_LOG_MAX = 23  # 8 MiB: what a decoder must be ready to hold for a frame of ours
+
+
+def compress(data: bytes, *, level: int) -> bytes:
+    return bytes(zstd.compress(data, level=level))
+
+
+def decompress(body: bytes, size_max: int) -> bytes:
+    """Return the zstd frame's content; raise `Refused` when it is broken, cut off or unpacks to over `size_max`."""
+    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
+    try:
+        data = decompressor.decompress(body, size_max + 1)
+    except zstd.ZstdError as error:
+        raise Refused("malformed", f"not a zstd frame: {error}") from error
+    if len(data) > size_max:
+        raise Refused("too_large", f"unpacks to more than {size_max} bytes")
+    if not decompressor.eof or decompressor.unused_data:
+        raise Refused("malformed", "the zstd frame is cut off or followed by other bytes")
+    return data

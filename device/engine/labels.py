@@ -1,0 +1,12 @@
+"""The labels by which we know what is ours. An app may not set one (the AppSpec refuses the prefix)."""
+
+from __future__ import annotations
+
+from broker.appspec import LABEL_PREFIX
+
+DEVICE = LABEL_PREFIX + "device"  # whose worker made it; nothing without it is ever touched
+INSTANCE = LABEL_PREFIX + "instance"
+SERVICE = LABEL_PREFIX + "service"
+HASH = LABEL_PREFIX + "hash"  # what it was made from: identity is this, never a comparison with inspect output
+RELEASE = LABEL_PREFIX + "release"
+RESOURCE = LABEL_PREFIX + "resource"  # the name of a network or volume inside its app

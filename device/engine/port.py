@@ -1,0 +1,187 @@
+"""What reconcile needs of a container engine, and the values that cross.
+
+Every implementation passes the same contract tests. Errors: `EngineUnavailable` when the engine does not answer (which
+means *unknown*, never *gone*), `EngineRefused` when it answered that it will not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from broker.appspec import Service
+from broker.errors import Passing, Refused
+
+Health = Literal["none", "starting", "healthy", "unhealthy"]
+State = Literal["created", "running", "restarting", "exited"]
+
+
+class EngineUnavailable(Passing):
+    """The engine did not answer. What runs is unknown."""
+
+
+class EngineRefused(Refused):
+    """The engine answered that it will not do this."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of ours as the engine lists it."""
+
+    id: str
+    name: str
+    instance: str
+    service: str
+    hash: str
+    state: State
+    health: Health = "none"
+    exit_code: int | None = None
+    image: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkSeen:
+    id: str
+    name: str
+    instance: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A snapshot of everything of ours on the engine, taken by list calls only."""
+
+    containers: tuple[Container, ...] = ()
+    networks: tuple[NetworkSeen, ...] = ()
+    volumes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class BindOrVolume:
+    """A mount with the engine's own names in it."""
+
+    type: Literal["bind", "volume", "tmpfs"]
+    target: str
+    source: str = ""
+    read_only: bool = False
+    tmpfs_size: int | None = None
+    tmpfs_mode: int | None = None
+    create_host_path: bool = False
+    propagation: str = ""
+    no_copy: bool = False
+
+
+@dataclass(frozen=True)
+class WantedContainer:
+    """A container with nothing left to decide. `hash` is the digest of all the rest."""
+
+    instance: str
+    service: str
+    name: str
+    image: str
+    spec: Service
+    environment: Mapping[str, str]
+    labels: Mapping[str, str]
+    mounts: tuple[BindOrVolume, ...]
+    networks: Mapping[str, tuple[str, ...]]  # engine name -> aliases
+    addresses: Mapping[str, tuple[str, str]]  # engine name -> (IPv4, IPv6), each maybe empty
+    extra_hosts: Mapping[str, str]
+    hash: str
+    release: str
+
+
+@dataclass(frozen=True)
+class WantedNetwork:
+    instance: str
+    name: str
+    resource: str
+    internal: bool
+    labels: Mapping[str, str]
+    options: Mapping[str, str]
+    subnet: str
+    gateway: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class WantedVolume:
+    instance: str
+    name: str
+    resource: str
+    labels: Mapping[str, str]
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line a container wrote. `at_ns` is the engine's time stamp, nanoseconds since 1970."""
+
+    at_ns: int
+    stream: Literal["out", "err"]
+    text: str
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    name: str
+    version: str
+    api: str
+    arch: str
+    os: str
+    kernel: str
+    cpus: int = 0
+    memory_bytes: int = 0
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+Progress = Callable[[int, int], None]
+
+
+class Engine(Protocol):
+    """One container engine, restricted to what carries our device label."""
+
+    def info(self) -> EngineInfo:
+        """Say what engine this is."""
+
+    def observe(self) -> Observed:
+        """List what is ours: containers, networks, volumes."""
+
+    def has_image(self, image: str) -> bool:
+        """Say whether `image` (`host/repository@sha256:..`) can be started without fetching."""
+
+    def pull(self, image: str, *, token: str, progress: Progress) -> None:
+        """Fetch `image` with a registry bearer token; `progress(done, total)` in bytes."""
+
+    def create_network(self, network: WantedNetwork) -> None: ...
+
+    def remove_network(self, network: NetworkSeen) -> None: ...
+
+    def create_volume(self, volume: WantedVolume) -> None: ...
+
+    def create(self, container: WantedContainer) -> None:
+        """Make the container without starting it."""
+
+    def start(self, container_id: str) -> None: ...
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        """Ask it to end, kill it after `grace_s`; an absent or stopped container is fine."""
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container; an absent one is fine. Volumes stay."""
+
+    def bridge_of(self, network: str) -> str | None:
+        """Return the host interface of a network, where it has one."""
+
+    def wait_for_event(self, timeout_s: float) -> bool:
+        """Wait until something of ours may have changed. A hint only: list again to know."""
+
+    def follow_logs(self, container_id: str, *, since_ns: int) -> Iterator[LogLine]:
+        """Yield lines newer than `since_ns` until the container ends or `close` is called."""
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        """Return the newest lines of a container, running or not."""
+
+    def close(self) -> None:
+        """End every call that waits."""

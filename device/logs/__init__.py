@@ -1,0 +1,1 @@
+"""Log lines: from containers into the buffer that ships them."""

@@ -1,0 +1,188 @@
+"""From an app section to exactly what the engine shall hold: names, labels, environment and hashes decided here.
+
+Pure: equal inputs give equal results, so a hash that differs always means that something was changed on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.appspec import Mount, Service
+from broker.canonical import digest_of
+from broker.messages import AppSection
+from device.engine import labels
+from device.engine.port import BindOrVolume, WantedContainer, WantedNetwork, WantedVolume
+
+INTAKE_HOST = "skerry-intake"
+INTAKE_FOLDER = "/run/skerry"
+
+
+@dataclass(frozen=True)
+class IntakeAccess:
+    """What a service of one instance needs to reach the telemetry intake."""
+
+    user: str
+    password: str
+    stream: str
+    socket_folder: str
+    tcp_port: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where apps are put: the device, its registry, and each instance's intake account."""
+
+    device: str
+    registry: str
+    intake: Mapping[str, IntakeAccess]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One app instance as the engine shall hold it."""
+
+    section: AppSection
+    containers: Mapping[str, WantedContainer]
+    networks: tuple[WantedNetwork, ...]
+    volumes: tuple[WantedVolume, ...]
+
+    @property
+    def instance(self) -> str:
+        return self.section.instance
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return tuple(sorted({container.image for container in self.containers.values()}))
+
+
+def wanted(section: AppSection, place: Place) -> Wanted:
+    """Return what `section` asks of the engine at `place`."""
+    return Wanted(
+        section=section,
+        containers={name: _container(section, name, place) for name in sorted(section.spec.services)},
+        networks=tuple(_network(section, name, place) for name in sorted(section.spec.networks)),
+        volumes=tuple(
+            WantedVolume(
+                instance=section.instance,
+                name=engine_name(section, name),
+                resource=name,
+                labels=dict(volume.labels) | _marks(section, place) | {labels.RESOURCE: name},
+                options=volume.options,
+            )
+            for name, volume in sorted(section.spec.volumes.items())
+        ),
+    )
+
+
+def engine_name(section: AppSection, resource: str) -> str:
+    """Return a name no other app instance can have: people read the first part, the id makes it unique."""
+    return f"{section.name}_{section.instance}_{resource}"
+
+
+def _marks(section: AppSection, place: Place) -> dict[str, str]:
+    return {labels.DEVICE: place.device, labels.INSTANCE: section.instance}
+
+
+def _network(section: AppSection, name: str, place: Place) -> WantedNetwork:
+    network = section.spec.networks[name]
+    identity = digest_of({"network": network.model_dump(mode="json"), "name": name, "instance": section.instance})
+    marks = _marks(section, place) | {labels.RESOURCE: name, labels.HASH: identity}
+    return WantedNetwork(
+        instance=section.instance,
+        name=engine_name(section, name),
+        resource=name,
+        internal=network.internal,
+        labels=dict(network.labels) | marks,
+        options=network.options,
+        subnet=network.subnet,
+        gateway=network.gateway,
+        hash=identity,
+    )
+
+
+def _container(section: AppSection, name: str, place: Place) -> WantedContainer:
+    service = section.spec.services[name]
+    intake = place.intake.get(section.instance) if service.telemetry.access != "none" else None
+    image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
+    environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
+    networks = {
+        engine_name(section, network): (name, *(alias for alias in place_on.aliases if alias != name))
+        for network, place_on in sorted(service.networks.items())
+    }
+    addresses = {
+        engine_name(section, network): (place_on.ipv4_address, place_on.ipv6_address)
+        for network, place_on in sorted(service.networks.items())
+    }
+    extra_hosts = dict(service.extra_hosts)
+    if intake is not None and service.telemetry.access == "tcp":
+        extra_hosts[INTAKE_HOST] = "host-gateway"
+    mounts = tuple(_mount(section, mount) for mount in service.mounts)
+    if intake is not None and service.telemetry.access == "socket":
+        # The folder, not the socket: a restarted server makes a new socket. Read-only: no app may replace it.
+        mounts += (BindOrVolume("bind", INTAKE_FOLDER, source=intake.socket_folder, read_only=True),)
+    identity = digest_of(
+        {
+            "service": service.model_dump(mode="json", exclude_defaults=True),
+            "name": name,
+            "instance": section.instance,
+            "environment": environment,
+            "mounts": [vars(mount) for mount in mounts],
+            "networks": {network: list(aliases) for network, aliases in networks.items()},
+            "extra_hosts": extra_hosts,
+            "image": image,
+        }
+    )
+    marks = _marks(section, place) | {
+        labels.SERVICE: name,
+        labels.HASH: identity,
+        labels.RELEASE: section.release,
+    }
+    return WantedContainer(
+        instance=section.instance,
+        service=name,
+        name=engine_name(section, name),
+        image=image,
+        spec=service,
+        environment=environment,
+        labels=dict(service.labels) | marks,
+        mounts=mounts,
+        networks=networks,
+        addresses=addresses,
+        extra_hosts=extra_hosts,
+        hash=identity,
+        release=section.release,
+    )
+
+
+def _intake_environment(service: Service, intake: IntakeAccess | None) -> dict[str, str]:
+    if intake is None:
+        return {}
+    environment = {
+        "SKERRY_REDIS_USER": intake.user,
+        "SKERRY_REDIS_PASSWORD": intake.password,
+        "SKERRY_STREAM": intake.stream,
+    }
+    account = f"{intake.user}:{intake.password}"
+    if service.telemetry.access == "tcp":
+        return environment | {
+            "SKERRY_REDIS_URL": f"redis://{account}@{INTAKE_HOST}:{intake.tcp_port}/0",
+            "SKERRY_REDIS_HOST": INTAKE_HOST,
+            "SKERRY_REDIS_PORT": str(intake.tcp_port),
+        }
+    return environment | {"SKERRY_REDIS_URL": f"unix://{account}@{INTAKE_FOLDER}/redis.sock"}
+
+
+def _mount(section: AppSection, mount: Mount) -> BindOrVolume:
+    source = engine_name(section, mount.source) if mount.type == "volume" and mount.source else mount.source
+    return BindOrVolume(
+        type=mount.type,
+        target=mount.target,
+        source=source,
+        read_only=mount.read_only,
+        tmpfs_size=mount.tmpfs_size,
+        tmpfs_mode=mount.tmpfs_mode,
+        create_host_path=mount.type == "bind" and mount.create_host_path,
+        propagation=mount.propagation,
+        no_copy=mount.no_copy,
+    )
