@@ -16,7 +16,7 @@ from device.mailbox import Mailbox
 from device.policy import Policy
 from device.reconcile.execute import TokenFor, execute
 from device.reconcile.health import Verdict, judge
-from device.reconcile.judgements import Judgements, choose
+from device.reconcile.judgements import Judgement, Judgements, choose
 from device.reconcile.plan import images_needed, plan
 from device.reconcile.steps import Plan, Pull, line
 from device.reconcile.wanted import Place, Wanted, wanted
@@ -49,7 +49,7 @@ class _Attempt:
     retry_at: float = 0.0
 
 
-class _Superseded(Exception):  # noqa: N818 - not an error: a newer desired state takes over
+class _Superseded(Exception):
     """A newer desired state arrived; what is under way for the old one is dropped."""
 
 
@@ -196,7 +196,7 @@ class Reconciler:
             is_asked = app.section.digest == section.digest
             if verdict.state == "converged":
                 self.judgements.note_good(app.section)
-            elif verdict.state == "failed" and is_asked and not self._was_good(app.section):
+            elif self._is_news(app.section, verdict, judgement) and is_asked:
                 self.judgements.note_bad(section, verdict.message)
                 self.mailbox.poke()
             state: str = verdict.state
@@ -210,6 +210,9 @@ class Reconciler:
                 state = "degraded"
             statuses.append(_status(app.section, state, message, verdict.services))
         return statuses
+
+    def _is_news(self, section: AppSection, verdict: Verdict, judgement: Judgement) -> bool:
+        return verdict.state == "failed" and section.digest not in judgement.bad and not self._was_good(section)
 
     def _was_good(self, section: AppSection) -> bool:
         good = self.judgements.of(section.instance).good

@@ -1,0 +1,167 @@
+"""The worker's settings, read once: the state folder, the owner's device.toml, and the identity from enrollment."""
+
+from __future__ import annotations
+
+import base64
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from broker.codec import first_error
+from broker.enrollment import Base64
+from broker.errors import Refused
+from broker.ids import DeviceId, DeviceRef, OrgId
+from broker.signing import MacKey, Signer
+from broker.transport import Endpoint
+from device.policy import Policy
+
+SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its terminating zero
+
+
+class TelemetrySettings(BaseModel):
+    """The `[telemetry]` table: sizes of the two Redis children and how long samples gather before they are packed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intake_megabytes: Annotated[int, Field(ge=8, le=4096)] = 32
+    store_megabytes: Annotated[int, Field(ge=8, le=65536)] = 256
+    linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+    durability: str = Field(default="everysec", pattern="^(everysec|always)$")
+
+
+class Owner(BaseModel):
+    """device.toml: what the owner of the device decides. Unknown keys are errors, so that a typo cannot open a door."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str | None = None
+    zone: str = ""
+    policy: Policy = Policy()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+class Identity(BaseModel):
+    """What enrollment gave; identity.json. The keys lie in files beside it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    org: OrgId
+    device: DeviceId
+    name: str
+    cloud: str
+    brokers: tuple[str, ...]
+    registry: str
+    mac_key: Base64
+    root_key: Base64
+    keepalive_s: int
+
+    @property
+    def ref(self) -> DeviceRef:
+        return DeviceRef(self.org, self.device)
+
+    @property
+    def mac(self) -> MacKey:
+        return MacKey(base64.b64decode(self.mac_key))
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(endpoint(text) for text in self.brokers)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where everything of one worker lies, below its state folder."""
+
+    state: Path
+
+    @property
+    def owner(self) -> Path:
+        return self.state / "device.toml"
+
+    @property
+    def identity(self) -> Path:
+        return self.state / "identity"
+
+    @property
+    def identity_file(self) -> Path:
+        return self.identity / "identity.json"
+
+    @property
+    def ca(self) -> Path:
+        return self.identity / "ca.crt"
+
+    @property
+    def certificate(self) -> Path:
+        return self.identity / "device.crt"
+
+    @property
+    def key(self) -> Path:
+        return self.identity / "device.key"
+
+    @property
+    def seed(self) -> Path:
+        return self.identity / "identity.seed"
+
+    @property
+    def ledger(self) -> Path:
+        return self.state / "ledger"
+
+    @property
+    def telemetry(self) -> Path:
+        return self.state / "telemetry"
+
+    @property
+    def intake_folder(self) -> Path:
+        return self.state / "intake"
+
+    @property
+    def intake_socket(self) -> Path:
+        return self.intake_folder / "redis.sock"
+
+    @property
+    def store_socket(self) -> Path:
+        return self.telemetry / "store.sock"
+
+    def prepare(self) -> None:
+        """Make the folders; raise `Refused` when a socket's path would be too long for the kernel."""
+        for folder in (self.state, self.identity, self.ledger, self.telemetry):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.intake_folder.mkdir(exist_ok=True)
+        self.intake_folder.chmod(0o755)  # apps get this folder, read-only; it holds nothing but the socket
+        for path in (self.intake_socket, self.store_socket):
+            if len(str(path)) > SOCKET_PATH_MAX:
+                raise Refused("path_too_long", f"{path} is too long for a socket: choose a shorter state folder")
+
+
+def read_owner(path: Path) -> Owner:
+    """Return the owner's settings; defaults where there is no file; `Refused` names the key that is wrong."""
+    try:
+        return Owner.model_validate(tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        return Owner()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused("bad_config", f"{path}: {error}") from error
+    except ValidationError as error:
+        raise Refused("bad_config", f"{path}: {first_error(error)}") from error
+
+
+def read_identity(paths: Paths) -> tuple[Identity, Signer]:
+    """Return who this device is; raise `Refused` (`not_enrolled`) when it has never been told."""
+    try:
+        identity = Identity.model_validate_json(paths.identity_file.read_bytes())
+        return identity, Signer(paths.seed.read_bytes())
+    except FileNotFoundError as error:
+        raise Refused(
+            "not_enrolled", f"{paths.state} holds no identity: run `skerry-device enroll TOKEN --state {paths.state}`"
+        ) from error
+    except (ValidationError, ValueError) as error:
+        raise Refused("bad_identity", f"{paths.identity_file} is broken: enroll again") from error
+
+
+def endpoint(text: str) -> Endpoint:
+    """Return the parts of `host:port`."""
+    host, _, port = text.rpartition(":")
+    return Endpoint(host.strip("[]"), int(port))

@@ -1,0 +1,365 @@
+"""Docker through docker-py's low-level client: list calls for the snapshot, one call for a step, errors translated."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from device.engine import labels
+from device.engine.docker_spec import container_options, host_options
+from device.engine.port import (
+    Container,
+    EngineInfo,
+    EngineRefused,
+    EngineUnavailable,
+    LogLine,
+    NetworkSeen,
+    Observed,
+    Progress,
+    State,
+    WantedContainer,
+    WantedNetwork,
+    WantedVolume,
+)
+
+TIMEOUT_S = 60
+STOP_MARGIN_S = 30
+_EXIT = re.compile(r"\((\d+)\)")
+_STATES: dict[str, State] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "restarting",
+    "removing": "exited",
+    "exited": "exited",
+    "dead": "exited",
+    "stopped": "exited",
+}
+
+
+class DockerEngine:
+    """An `Engine` over a Docker socket, seeing only what carries the label of one device."""
+
+    def __init__(self, *, device: str, url: str | None = None) -> None:
+        self._device = device
+        self._url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        self._client: docker.APIClient | None = None
+        self._events: _EventWatch | None = None
+        self._lock = threading.Lock()
+        self._streams: set[Any] = set()
+        self._closed = threading.Event()
+
+    def info(self) -> EngineInfo:
+        with _translated():
+            client = self._api()
+            version, info = client.version(), client.info()
+            return EngineInfo(
+                name="docker",
+                version=str(version.get("Version", "")),
+                api=str(version.get("ApiVersion", "")),
+                arch=str(version.get("Arch", "")),
+                os=str(version.get("Os", "")),
+                kernel=str(version.get("KernelVersion", "")),
+                cpus=int(info.get("NCPU", 0)),
+                memory_bytes=int(info.get("MemTotal", 0)),
+            )
+
+    def observe(self) -> Observed:
+        mine = {"label": f"{labels.DEVICE}={self._device}"}
+        with _translated():
+            client = self._api()
+            containers = client.containers(all=True, filters=mine)
+            networks = client.networks(filters=mine)
+            volumes = client.volumes(filters=mine).get("Volumes") or []
+        return Observed(
+            containers=tuple(_container(item) for item in containers),
+            networks=tuple(_network(item) for item in networks),
+            volumes=frozenset(str(item["Name"]) for item in volumes),
+        )
+
+    def has_image(self, image: str) -> bool:
+        try:
+            with _translated(passing=(NotFound,)):
+                self._api().inspect_image(image)
+        except NotFound:
+            return False
+        return True
+
+    def pull(self, image: str, *, token: str, progress: Progress) -> None:
+        repository, _, digest = image.partition("@")
+        layers: dict[str, tuple[int, int]] = {}
+        with _translated():
+            stream = self._api().pull(
+                repository, tag=digest, stream=True, decode=True, auth_config={"registrytoken": token}
+            )
+            for event in stream:
+                if "error" in event:
+                    raise EngineRefused("pull_failed", f"cannot pull {image}: {event['error']}")
+                detail = event.get("progressDetail") or {}
+                if event.get("status") == "Downloading" and detail.get("total"):
+                    layers[str(event.get("id"))] = (int(detail["current"]), int(detail["total"]))
+                progress(sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
+
+    def create_network(self, network: WantedNetwork) -> None:
+        with _translated():
+            client = self._api()
+            ipam = None
+            if network.subnet:
+                pool = docker.types.IPAMPool(subnet=network.subnet, gateway=network.gateway or None)
+                ipam = docker.types.IPAMConfig(pool_configs=[pool])
+            client.create_network(
+                network.name,
+                driver="bridge",
+                internal=network.internal,
+                labels=dict(network.labels),
+                options=dict(network.options) or None,
+                ipam=ipam,
+                check_duplicate=True,
+            )
+
+    def remove_network(self, network: NetworkSeen) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api().remove_network(network.id)
+
+    def create_volume(self, volume: WantedVolume) -> None:
+        with _translated():
+            self._api().create_volume(
+                volume.name, driver="local", driver_opts=dict(volume.options) or None, labels=dict(volume.labels)
+            )
+
+    def create(self, container: WantedContainer) -> None:
+        for mount in container.mounts:
+            if mount.create_host_path:
+                os.makedirs(mount.source, exist_ok=True)
+        with _translated():
+            client = self._api()
+            first, *others = list(container.networks) or [""]
+            networking = None
+            if first:
+                networking = client.create_networking_config({first: self._endpoint(container, first)})
+            created = client.create_container(
+                **container_options(container),
+                host_config=client.create_host_config(**host_options(container)),
+                networking_config=networking,
+            )
+            for network in others:
+                ipv4, ipv6 = container.addresses[network]
+                client.connect_container_to_network(
+                    created["Id"],
+                    network,
+                    aliases=list(container.networks[network]),
+                    ipv4_address=ipv4 or None,
+                    ipv6_address=ipv6 or None,
+                )
+
+    def _endpoint(self, container: WantedContainer, network: str) -> Any:
+        ipv4, ipv6 = container.addresses[network]
+        return self._api().create_endpoint_config(
+            aliases=[container.service, *container.networks[network]],
+            ipv4_address=ipv4 or None,
+            ipv6_address=ipv6 or None,
+        )
+
+    def start(self, container_id: str) -> None:
+        with _translated():
+            self._api().start(container_id)
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api(timeout_s=grace_s + STOP_MARGIN_S).stop(container_id, timeout=grace_s)
+
+    def remove(self, container_id: str) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api().remove_container(container_id, force=True, v=False)
+
+    def bridge_of(self, network: str) -> str | None:
+        try:
+            with _translated(passing=(NotFound,)):
+                attributes = self._api().inspect_network(network)
+        except NotFound:
+            return None
+        name = (attributes.get("Options") or {}).get("com.docker.network.bridge.name")
+        return str(name) if name else f"br-{attributes['Id'][:12]}"
+
+    def wait_for_event(self, timeout_s: float) -> bool:
+        if self._events is None:
+            with _translated():
+                self._events = _EventWatch(self._new_client(timeout_s=None), self._device)
+        try:
+            return self._events.wait(timeout_s)
+        except EngineUnavailable:
+            self._events = None
+            raise
+
+    def follow_logs(self, container_id: str, *, since_ns: int) -> Iterator[LogLine]:
+        with _translated():
+            client = self._new_client(timeout_s=None)
+            stream = client.logs(
+                container_id,
+                stream=True,
+                follow=True,
+                timestamps=True,
+                since=_since(since_ns),
+                stdout=True,
+                stderr=True,
+            )
+            with self._lock:
+                self._streams.add(stream)
+            try:
+                pending = b""
+                for chunk in stream:
+                    pending += chunk
+                    *lines, pending = pending.split(b"\n")
+                    for raw in lines:
+                        if (parsed := _log_line(raw)) is not None and parsed.at_ns > since_ns:
+                            yield parsed
+            finally:
+                with self._lock:
+                    self._streams.discard(stream)
+                client.close()
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        with _translated(), contextlib.suppress(NotFound):
+            text: bytes = self._api().logs(container_id, tail=count, stdout=True, stderr=True)
+            return text.decode(errors="replace").splitlines()
+        return []
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._events is not None:
+            self._events.close()
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            with contextlib.suppress(DockerException, OSError):
+                stream.close()
+
+    def _api(self, timeout_s: int = TIMEOUT_S) -> docker.APIClient:
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client(timeout_s=timeout_s)
+            self._client.timeout = max(timeout_s, TIMEOUT_S)
+            return self._client
+
+    def _new_client(self, *, timeout_s: int | None) -> docker.APIClient:
+        client = docker.APIClient(base_url=self._url, version="auto", timeout=timeout_s or TIMEOUT_S)
+        client.trust_env = False  # a proxy of the environment has no business on a unix socket, and asking costs 0.3 ms
+        if timeout_s is None:
+            client.timeout = None
+        return client
+
+
+class _EventWatch:
+    """One open event stream, read by its own thread, that remembers whether anything came."""
+
+    def __init__(self, client: docker.APIClient, device: str) -> None:
+        self._client = client
+        self._came = threading.Event()
+        self._ended = threading.Event()
+        self._stream = client.events(
+            decode=True, filters={"label": f"{labels.DEVICE}={device}", "type": ["container", "network", "volume"]}
+        )
+        self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        came = self._came.wait(timeout_s)
+        self._came.clear()
+        if self._ended.is_set():
+            raise EngineUnavailable("the engine's event stream ended")
+        return came
+
+    def close(self) -> None:
+        self._ended.set()
+        self._came.set()
+        with contextlib.suppress(DockerException, OSError):
+            self._stream.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(DockerException, requests.RequestException, OSError, ValueError):
+            for event in self._stream:
+                if not str(event.get("Action", "")).startswith("exec_"):  # health probes are no news by themselves
+                    self._came.set()
+        self._ended.set()
+        self._came.set()
+        self._client.close()
+
+
+@contextlib.contextmanager
+def _translated(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    try:
+        yield
+    except passing:
+        raise
+    except (NotFound, ImageNotFound) as error:
+        raise EngineRefused("not_found", str(error.explanation or error)) from error
+    except APIError as error:
+        explanation = str(error.explanation or error)
+        if error.is_server_error() and "unauthorized" not in explanation:
+            raise EngineRefused("engine_error", explanation) from error
+        raise EngineRefused("engine_refused", explanation) from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise EngineUnavailable(f"no answer from the engine: {error}") from error
+
+
+def _container(item: dict[str, Any]) -> Container:
+    marks = item.get("Labels") or {}
+    status = str(item.get("Status", ""))
+    state = _STATES.get(str(item.get("State", "")).lower(), "exited")
+    exit_match = _EXIT.search(status) if state in ("exited", "restarting") else None
+    names = item.get("Names") or [""]
+    return Container(
+        id=str(item["Id"]),
+        name=str(names[0]).lstrip("/"),
+        instance=str(marks.get(labels.INSTANCE, "")),
+        service=str(marks.get(labels.SERVICE, "")),
+        hash=str(marks.get(labels.HASH, "")),
+        state=state,
+        health=_health(status) if state == "running" else "none",
+        exit_code=int(exit_match[1]) if exit_match else None,
+        image=str(item.get("Image", "")),
+        release=str(marks.get(labels.RELEASE, "")),
+    )
+
+
+def _health(status: str) -> Literal["none", "starting", "healthy", "unhealthy"]:
+    """Read the health out of the list's status text: an inspect for each container would cost eight calls more."""
+    if "(healthy)" in status:
+        return "healthy"
+    if "(unhealthy)" in status:
+        return "unhealthy"
+    return "starting" if "(health: starting)" in status else "none"
+
+
+def _network(item: dict[str, Any]) -> NetworkSeen:
+    marks = item.get("Labels") or {}
+    return NetworkSeen(
+        id=str(item["Id"]),
+        name=str(item["Name"]),
+        instance=str(marks.get(labels.INSTANCE, "")),
+        hash=str(marks.get(labels.HASH, "")),
+    )
+
+
+def _since(since_ns: int) -> float:
+    return since_ns / 1e9
+
+
+def _log_line(raw: bytes) -> LogLine | None:
+    stamp, _, text = raw.decode(errors="replace").partition(" ")
+    try:
+        whole, _, fraction = stamp.rstrip("Z").partition(".")
+        at = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    at_ns = int(at.timestamp()) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or 0)
+    return LogLine(at_ns=at_ns, stream="out", text=text.rstrip("\r"))

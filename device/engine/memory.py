@@ -1,0 +1,171 @@
+"""An engine in memory: for tests of what stands on the port, and for states no real engine can be brought into.
+
+Containers do nothing; a test says what they do by `become`. It passes the same contract tests as the real ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+from device.engine import labels
+from device.engine.port import (
+    Container,
+    EngineInfo,
+    EngineRefused,
+    EngineUnavailable,
+    Health,
+    LogLine,
+    NetworkSeen,
+    Observed,
+    Progress,
+    State,
+    WantedContainer,
+    WantedNetwork,
+    WantedVolume,
+)
+
+
+class MemoryEngine:
+    """Holds containers, networks, volumes and images as values."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, Container] = {}
+        self.specs: dict[str, WantedContainer] = {}
+        self.networks: dict[str, NetworkSeen] = {}
+        self.volumes: set[str] = set()
+        self.images: set[str] = set()
+        self.registry: set[str] = set()
+        self.available = True
+        self.calls: list[str] = []
+        self._numbers = itertools.count(1)
+        self._event = threading.Event()
+        self._closed = False
+
+    # --- for tests
+
+    def become(self, service: str, state: State, health: Health = "none", exit_code: int | None = None) -> None:
+        """Put all containers of `service` into a state."""
+        for key, container in self.containers.items():
+            if container.service == service:
+                self.containers[key] = replace(container, state=state, health=health, exit_code=exit_code)
+        self._event.set()
+
+    # --- the port
+
+    def info(self) -> EngineInfo:
+        self._answer("info")
+        return EngineInfo(name="memory", version="1", api="1.41", arch="amd64", os="linux", kernel="none")
+
+    def observe(self) -> Observed:
+        self._answer("observe")
+        return Observed(tuple(self.containers.values()), tuple(self.networks.values()), frozenset(self.volumes))
+
+    def has_image(self, image: str) -> bool:
+        self._answer("has_image")
+        return image in self.images
+
+    def pull(self, image: str, *, token: str, progress: Progress) -> None:
+        self._answer("pull")
+        if image not in self.registry:
+            raise EngineRefused("pull_failed", f"cannot pull {image}: manifest unknown")
+        if not token:
+            raise EngineRefused("pull_failed", f"cannot pull {image}: unauthorized")
+        progress(1, 1)
+        self.images.add(image)
+
+    def create_network(self, network: WantedNetwork) -> None:
+        self._answer("create_network")
+        if network.name in self.networks:
+            raise EngineRefused("engine_refused", f"network {network.name} exists")
+        self.networks[network.name] = NetworkSeen(
+            f"n{next(self._numbers)}", network.name, network.instance, network.labels[labels.HASH]
+        )
+
+    def remove_network(self, network: NetworkSeen) -> None:
+        self._answer("remove_network")
+        users = [c for key, c in self.containers.items() if network.name in self.specs[key].networks]
+        if any(user.state == "running" for user in users):
+            raise EngineRefused("engine_refused", f"network {network.name} is in use")
+        self.networks.pop(network.name, None)
+
+    def create_volume(self, volume: WantedVolume) -> None:
+        self._answer("create_volume")
+        self.volumes.add(volume.name)
+
+    def create(self, container: WantedContainer) -> None:
+        self._answer("create")
+        if container.image not in self.images:
+            raise EngineRefused("not_found", f"no such image: {container.image}")
+        if any(seen.name == container.name for seen in self.containers.values()):
+            raise EngineRefused("engine_refused", f"the name {container.name} is in use")
+        missing = [network for network in container.networks if network not in self.networks]
+        if missing:
+            raise EngineRefused("not_found", f"network {missing[0]} not found")
+        key = f"c{next(self._numbers):011d}"
+        self.specs[key] = container
+        self.containers[key] = Container(
+            id=key,
+            name=container.name,
+            instance=container.instance,
+            service=container.service,
+            hash=container.hash,
+            state="created",
+            image=container.image,
+            release=container.release,
+        )
+        self._event.set()
+
+    def start(self, container_id: str) -> None:
+        self._answer("start")
+        container = self._known(container_id)
+        check = self.specs[container_id].spec.healthcheck
+        self.containers[container_id] = replace(
+            container, state="running", health="none" if check is None else "starting", exit_code=None
+        )
+        self._event.set()
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        self._answer("stop")
+        container = self.containers.get(container_id)
+        if container is not None and container.state == "running":
+            self.containers[container_id] = replace(container, state="exited", health="none", exit_code=137)
+            self._event.set()
+
+    def remove(self, container_id: str) -> None:
+        self._answer("remove")
+        self.containers.pop(container_id, None)
+        self.specs.pop(container_id, None)
+        self._event.set()
+
+    def bridge_of(self, network: str) -> str | None:
+        return None
+
+    def wait_for_event(self, timeout_s: float) -> bool:
+        self._answer("wait_for_event")
+        came = self._event.wait(timeout_s)
+        self._event.clear()
+        return came
+
+    def follow_logs(self, container_id: str, *, since_ns: int) -> Iterator[LogLine]:
+        self._known(container_id)
+        return iter(())
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self._closed = True
+        self._event.set()
+
+    def _known(self, container_id: str) -> Container:
+        if container_id not in self.containers:
+            raise EngineRefused("not_found", f"no such container: {container_id}")
+        return self.containers[container_id]
+
+    def _answer(self, call: str) -> None:
+        self.calls.append(call)
+        if not self.available:
+            raise EngineUnavailable("no answer from the engine")

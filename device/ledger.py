@@ -1,0 +1,112 @@
+"""The ledger: which desired state this device has accepted, on disk, and what it refuses because of that."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from broker.channels import DESIRED
+from broker.codec import Opened, open_sealed
+from broker.errors import Refused
+from broker.ids import DeviceRef
+from broker.messages import DesiredState, Generation
+from broker.signing import Verifier
+from device.checked_file import CheckedFile
+
+log = logging.getLogger(__name__)
+
+
+class StaleGeneration(Refused):
+    """The desired state is older than the one this device has accepted."""
+
+    def __init__(self, *, accepted: Generation, received: DesiredState) -> None:
+        super().__init__(
+            "stale_generation",
+            f"generation {received.era}.{received.generation} is older than the accepted "
+            f"{accepted.era}.{accepted.generation}",
+        )
+
+
+class AlteredGeneration(Refused):
+    """The same generation came with other content."""
+
+    def __init__(self, *, accepted: Generation) -> None:
+        super().__init__(
+            "altered_generation",
+            f"generation {accepted.era}.{accepted.generation} was accepted before with another content",
+        )
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An accepted desired state with its sealed bytes and its place in the order."""
+
+    desired: DesiredState
+    sealed: bytes
+    generation: Generation
+
+
+class Ledger:
+    """The accepted desired state; the inbox thread owns it."""
+
+    def __init__(self, file: CheckedFile, *, device: DeviceRef) -> None:
+        self._file = file
+        self._device = device
+        self._accepted: Accepted | None = None
+
+    @property
+    def accepted(self) -> Accepted | None:
+        return self._accepted
+
+    def load(self, verifier: Verifier) -> Accepted | None:
+        """Read the accepted state from disk, checked as if it had just come. None leaves everything as it runs."""
+        sealed = self._file.read()
+        if sealed is not None:
+            try:
+                opened = open_sealed(DESIRED, self._device, sealed, verifier)
+                self._accepted = _accepted(opened, sealed)
+            except Refused as error:
+                log.error("the accepted desired state on disk is not usable: %s", error)
+        return self._accepted
+
+    def offer(self, opened: Opened, sealed: bytes, *, era: int) -> Accepted | None:
+        """Accept a newer state, durably, and return it; None when it is the one already held.
+
+        Raises `Refused`: foreign, stale, altered, of an era no trust document has begun, or with contradictions inside.
+        """
+        offered = _accepted(opened, sealed)
+        desired, held = offered.desired, self._accepted
+        if (desired.org, desired.device) != (self._device.org, self._device.device):
+            raise Refused("foreign", f"a desired state for {desired.org}/{desired.device}, not for this device")
+        if desired.era > era:
+            raise Refused("unknown_era", f"era {desired.era} has not been announced by a trust document (held: {era})")
+        if held is not None:
+            if offered.generation.order < held.generation.order:
+                raise StaleGeneration(accepted=held.generation, received=desired)
+            if offered.generation.order == held.generation.order:
+                if offered.generation.digest != held.generation.digest:
+                    raise AlteredGeneration(accepted=held.generation)
+                return None
+        _check(desired)
+        self._file.write(sealed)
+        self._accepted = offered
+        return offered
+
+
+def _accepted(opened: Opened, sealed: bytes) -> Accepted:
+    desired: DesiredState = opened.message
+    return Accepted(desired, sealed, Generation(era=desired.era, generation=desired.generation, digest=opened.digest))
+
+
+def _check(desired: DesiredState) -> None:
+    if desired.reference is not None:
+        raise Refused("not_supported", "desired states by reference are not supported by this worker")
+    if desired.retire is not None:
+        raise Refused("not_supported", "retiring is not supported by this worker")
+    names = [section.name for section in desired.apps]
+    instances = [section.instance for section in desired.apps]
+    if len(set(names)) < len(names) or len(set(instances)) < len(instances):
+        raise Refused("invalid", "two app instances have one name or id")
+    for section in desired.apps:
+        if section.digest is not None and section.digest != section.computed_digest():
+            raise Refused("invalid", f"app {section.name}: the section's digest does not fit its content")

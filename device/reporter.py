@@ -1,0 +1,146 @@
+"""Reported state: the newest status with its revision, sent when it changes and again until a sync shows it held."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.backoff import Backoff
+from broker.channels import PROGRESS, STATUS
+from broker.clock import Clock
+from broker.messages import Condition, Generation, InstanceStatus, Progress, Status
+from device.uplink import Uplink
+
+COALESCE_S = 0.1  # one round of reconcile changes several things; they leave as one status
+AGAIN = Backoff(first_s=4.0, max_s=120.0)
+PROGRESS_EVERY_S = 1.0
+REVISIONS_PER_RUN = 2**20  # revisions of a run start at (connections so far) x this: they grow over restarts, unsaved
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything of a status but its envelope."""
+
+    accepted: Generation | None = None
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    instances: tuple[InstanceStatus, ...] = ()
+
+
+class Reporter:
+    """Owns the reported state. Others change parts of it from any thread."""
+
+    def __init__(self, uplink: Uplink, *, clock: Clock, disk_free: Callable[[], int | None]) -> None:
+        self._uplink = uplink
+        self._clock = clock
+        self._disk_free = disk_free
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._content = Content()
+        self._revision = 0
+        self._base = 0
+        self._held = 0
+        self._again = True
+        self._progress_at = 0.0
+
+    # --- any thread
+
+    def started_after(self, connections: int) -> None:
+        """Tell how many connections were made before this run's first status."""
+        with self._lock:
+            if self._base == 0:
+                self._base = connections * REVISIONS_PER_RUN
+                self._revision += self._base
+
+    def accepted(self, generation: Generation | None) -> None:
+        self._change(accepted=generation)
+
+    def instances(self, instances: tuple[InstanceStatus, ...]) -> None:
+        self._change(instances=instances)
+
+    def condition(self, condition: Condition) -> None:
+        """Set one condition by its type."""
+        with self._lock:
+            conditions = dict(self._content.conditions) | {condition.type: condition}
+        self._change(conditions=conditions)
+
+    def progress(self, instance: str, done: int, total: int) -> None:
+        """Tell how far a pull is; dropped when one was told within the last second."""
+        now = self._clock.monotonic()
+        if now - self._progress_at < PROGRESS_EVERY_S:
+            return
+        self._progress_at = now
+        self._uplink.send(
+            PROGRESS,
+            lambda conn, n: Progress(conn=conn, n=n, instance=instance, phase="pull", done=done, total=total),
+        )
+
+    def link_up(self) -> None:
+        self._again = True
+        self._wake.set()
+
+    def held(self, revision: int) -> None:
+        """A sync says which revision the cloud holds."""
+        if revision > self._held:
+            self._held = revision
+            self._wake.set()
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    def poke(self) -> None:
+        self._wake.set()
+
+    # --- its own thread
+
+    def run(self, stopping: threading.Event) -> None:
+        """Send statuses until `stopping`; poke it to end."""
+        sent, sent_at, tries = 0, 0.0, 0
+        while not stopping.is_set():
+            now = self._clock.monotonic()
+            if self._again:
+                self._again, sent, tries = False, 0, 0
+            waiting_s = 30.0
+            if self._revision > self._held and self._uplink.connected:
+                due = 0.0 if sent != self._revision else sent_at + AGAIN.delay_s(tries, 1.0)
+                if now >= due:
+                    stopping.wait(COALESCE_S)
+                    revision = self._revision
+                    if self._send(revision):
+                        tries = tries + 1 if sent == revision else 0
+                        sent, sent_at = revision, now
+                    waiting_s = AGAIN.delay_s(tries, 1.0)
+                else:
+                    waiting_s = due - now
+            elif self._revision > self._held:
+                waiting_s = 1.0
+            self._wake.wait(waiting_s)
+            self._wake.clear()
+
+    def _change(self, **parts: Any) -> None:
+        with self._lock:
+            content = Content(**(vars(self._content) | parts))
+            if content == self._content and self._revision:
+                return
+            self._content = content
+            self._revision += 1
+        self._wake.set()
+
+    def _send(self, revision: int) -> bool:
+        with self._lock:
+            content = self._content
+        free = self._disk_free()
+        return self._uplink.send(
+            STATUS,
+            lambda conn, n: Status(
+                conn=conn,
+                n=n,
+                revision=revision,
+                accepted=content.accepted,
+                conditions=tuple(content.conditions[name] for name in sorted(content.conditions)),
+                instances=content.instances,
+                disk_free_bytes=free,
+            ),
+        )
