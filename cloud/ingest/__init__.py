@@ -1,0 +1,1 @@
+"""What devices send: taken from the broker, checked, stored, answered by sync."""

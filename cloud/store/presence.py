@@ -1,0 +1,99 @@
+"""Presence: the latest connection of each device, what its birth said, and when it was last heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from broker.messages import Birth, Conn, Generation
+from cloud.store.schema import devices, presence
+
+
+@dataclass(frozen=True)
+class Presence:
+    """`boots` is, per boot id seen, the newest (count of connections, n) of its births; `reported` a claimed number."""
+
+    device: str
+    conn: Conn | None = None
+    n: int = 0
+    online: bool = False
+    last_seen_ms: int | None = None
+    birth: Birth | None = None
+    boots: Mapping[str, tuple[int, int]] | None = None
+    contested: bool = False
+    accepted: Generation | None = None
+    reported: tuple[int, int] = (0, 0)
+    sync_n: int = 0
+
+
+_C = presence.c
+_COLUMNS = (
+    _C.device, _C.boot, _C.count, _C.n, _C.online, _C.last_seen_ms, _C.birth, _C.boots, _C.contested,
+    _C.accepted_era, _C.accepted_generation, _C.accepted_digest, _C.reported_era, _C.reported_generation, _C.sync_n,
+)  # fmt: skip
+
+
+def get(tx: Connection, device: str) -> Presence:
+    """Return what is known, which is nothing for a device that was never heard."""
+    row = tx.execute(select(*_COLUMNS).where(_C.device == device)).first()
+    return Presence(device) if row is None else _presence(row)
+
+
+def of_org(tx: Connection, org: str) -> dict[str, Presence]:
+    found = select(*_COLUMNS).join(devices, devices.c.device == _C.device).where(devices.c.org == org)
+    return {row[0]: _presence(row) for row in tx.execute(found)}
+
+
+def put(tx: Connection, seen: Presence) -> None:
+    accepted = seen.accepted
+    values = {
+        "boot": seen.conn.boot if seen.conn else None,
+        "count": seen.conn.count if seen.conn else None,
+        "n": seen.n,
+        "online": seen.online,
+        "last_seen_ms": seen.last_seen_ms,
+        "birth": seen.birth.model_dump_json().encode() if seen.birth else None,
+        "boots": json.dumps(dict(seen.boots or {})),
+        "contested": seen.contested,
+        "accepted_era": accepted.era if accepted else None,
+        "accepted_generation": accepted.generation if accepted else None,
+        "accepted_digest": accepted.digest if accepted else None,
+        "reported_era": seen.reported[0],
+        "reported_generation": seen.reported[1],
+        "sync_n": seen.sync_n,
+    }
+    if tx.execute(update(presence).where(_C.device == seen.device).values(**values)).rowcount == 0:
+        tx.execute(insert(presence).values(device=seen.device, **values))
+
+
+def silent(tx: Connection, *, heard_before_ms: int) -> Sequence[tuple[str, str]]:
+    """Mark devices offline that were not heard since; return (org, device) of each."""
+    quiet = (_C.online.is_(True), _C.last_seen_ms < heard_before_ms)
+    found = select(devices.c.org, devices.c.device).join(presence, devices.c.device == _C.device).where(*quiet)
+    rows = [(row[0], row[1]) for row in tx.execute(found)]
+    if rows:
+        tx.execute(update(presence).where(*quiet).values(online=False))
+    return rows
+
+
+def _presence(row: Sequence[Any]) -> Presence:
+    device, boot, count, n, online, seen_ms, birth, boots, contested = row[:9]
+    era, generation, digest, reported_era, reported_generation, sync_n = row[9:]
+    accepted = None if digest is None else Generation(era=era, generation=generation, digest=digest)
+    return Presence(
+        device=device,
+        conn=None if boot is None else Conn(boot=boot, count=count),
+        n=n,
+        online=online,
+        last_seen_ms=seen_ms,
+        birth=None if birth is None else Birth.model_validate_json(birth),
+        boots={key: (value[0], value[1]) for key, value in json.loads(boots).items()},
+        contested=contested,
+        accepted=accepted,
+        reported=(reported_era, reported_generation),
+        sync_n=sync_n,
+    )
