@@ -1,0 +1,75 @@
+"""The environment and labels of services: their files read, bare names looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from compose.errors import Path, Place
+from compose.tree import Items, Node, Scalar, Table, table_of, text_of
+
+ReadVariables = Callable[[str, bool, bool, Place, Path], Mapping[str, str | None]]
+"""Returns the variables of (file, raw, required), asked for at a place: none when a file that is not required is missing."""
+
+
+def with_environment(model: Table, environment: Mapping[str, str], read: ReadVariables) -> Table:
+    """Return the model with every service's variables complete; a name that has a value nowhere keeps none."""
+    services = table_of(model.nodes.get("services"))
+    nodes: dict[str, Node] = {}
+    for name, node in services.nodes.items():
+        service = _with_variables(name, table_of(node), environment, read)
+        service = _with_label_files(name, service, read)
+        nodes[name] = _with_build_arguments(service, environment)
+    return model.having(services=replace(services, nodes=nodes)) if nodes else model
+
+
+def _with_variables(name: str, service: Table, environment: Mapping[str, str], read: ReadVariables) -> Table:
+    found: dict[str, Node] = {}
+    files = service.nodes.get("env_file")
+    for at, entry in enumerate(files.nodes if isinstance(files, Items) else ()):
+        table = table_of(entry)
+        raw = text_of(table.nodes.get("format")) == "raw"
+        optional = table.nodes.get("required")
+        required = not (isinstance(optional, Scalar) and optional.value is False)
+        path: Path = ("services", name, "env_file", at)
+        for key, value in read(text_of(table.nodes.get("path")), raw, required, entry.place, path).items():
+            _set(found, key, value, environment, entry.place)
+            if value is None and key not in environment:
+                del found[key]
+    own = service.nodes.get("environment")
+    for key, node in table_of(own).nodes.items():
+        value = text_of(node) if isinstance(node, Scalar) and node.value is not None else None
+        _set(found, key, value, environment, node.place)
+    if not found:
+        return service.without("environment")
+    return service.having(environment=Table(found, own.place if own else service.place))
+
+
+def _set(found: dict[str, Node], key: str, value: str | None, environment: Mapping[str, str], place: Place) -> None:
+    value = environment.get(key) if value is None else value
+    found[key] = Scalar(value, value or "", place)
+
+
+def _with_label_files(name: str, service: Table, read: ReadVariables) -> Table:
+    files = service.nodes.get("label_file")
+    if not isinstance(files, Items):
+        return service
+    found: dict[str, Node] = {}
+    for at, node in enumerate(files.nodes):
+        path: Path = ("services", name, "label_file", at)
+        for key, value in read(text_of(node), False, True, node.place, path).items():
+            found[key] = Scalar(value or "", value or "", node.place)
+    labels = table_of(service.nodes.get("labels"))
+    return service.without("label_file").having(labels=replace(labels, nodes={**found, **labels.nodes}))
+
+
+def _with_build_arguments(service: Table, environment: Mapping[str, str]) -> Table:
+    build = table_of(service.nodes.get("build"))
+    arguments = build.nodes.get("args")
+    if not isinstance(arguments, Table):
+        return service
+    found: dict[str, Node] = {}
+    for key, node in arguments.nodes.items():
+        value = text_of(node) if isinstance(node, Scalar) and node.value is not None else None
+        _set(found, key, value, environment, node.place)
+    return service.having(build=build.having(args=replace(arguments, nodes=found)))

@@ -1,0 +1,134 @@
+"""Mounts and devices: `./data:/data:ro`, `/dev/ttyUSB0:/dev/ttyS0` and the long forms, to one record each. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+
+from compose.errors import Path
+from compose.forms.values import flag, mode, pairs, size, text
+from compose.shapes import Shape, mistyped, one_of, record, wrong
+from compose.tree import Node, Plain, Scalar, Table, grown, text_of
+
+_PROPAGATIONS = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
+_CONSISTENCIES = ("cached", "delegated", "consistent")
+_WINDOWS = re.compile(r"[a-zA-Z]:[\\/]")
+
+
+def _normal(path: str) -> str:
+    """Return a container path without double and trailing slashes."""
+    return re.sub("^//+", "/", posixpath.normpath(path)) if path else path
+
+
+def _finished(node: Node, path: Path) -> Node:
+    assert isinstance(node, Table)
+    target = node.nodes.get("target")
+    if not isinstance(target, Scalar):
+        return node
+    return node.having(target=replace(target, value=_normal(text_of(target))))
+
+
+_LONG = record(
+    {
+        "type": one_of("bind", "volume", "tmpfs", "cluster", "npipe", "image"),
+        "source": text,
+        "target": text,
+        "read_only": flag,
+        "consistency": text,
+        "bind": record(
+            {
+                "propagation": one_of(*_PROPAGATIONS),
+                "create_host_path": flag,
+                "recursive": one_of("enabled", "disabled", "writable", "readonly"),
+                "selinux": one_of("z", "Z"),
+            }
+        ),
+        "volume": record({"labels": pairs(), "nocopy": flag, "subpath": text}),
+        "tmpfs": record({"size": size, "mode": mode}),
+        "image": record({"subpath": text}),
+    },
+    finish=_finished,
+)
+
+
+def mount(node: Node, path: Path) -> Node:
+    """A mount of any kind, as its long form."""
+    if isinstance(node, Table):
+        return _LONG(node, path)
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        raise mistyped(node, path, "a text such as ./data:/data or a mapping")
+    return _short(node, node.value, path)
+
+
+def _short(node: Scalar, written: str, path: Path) -> Node:
+    if _WINDOWS.match(written):
+        raise wrong(node, path, f"{written[:60]!r} is a path of Windows; devices run Linux")
+    parts = written.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise wrong(node, path, f"{written[:60]!r} is not a mount; the form is source:target:options")
+    if len(parts) == 1:
+        return grown({"type": "volume", "target": _normal(parts[0])}, node.place)
+    source = parts[0]
+    bind = source[0] in "./~"
+    values: dict[str, Plain] = {"type": "bind" if bind else "volume", "source": source, "target": _normal(parts[1])}
+    detail: dict[str, dict[str, Plain]] = {}
+    for option in parts[2].split(",") if len(parts) == 3 else ():
+        if not _set_option(option, values, detail):
+            raise wrong(node, path, f"the option {option[:20]!r} of a mount is not known; use ro, rw, z, Z, nocopy")
+    return grown({**values, **detail}, node.place)
+
+
+def _set_option(option: str, values: dict[str, Plain], detail: dict[str, dict[str, Plain]]) -> bool:
+    match option:
+        case "ro" | "rw":
+            values |= {"read_only": True} if option == "ro" else {}
+        case "z" | "Z":
+            detail.setdefault("bind", {})["selinux"] = option
+        case "nocopy" | "volume-nocopy":
+            detail.setdefault("volume", {})["nocopy"] = True
+        case _ if option in _PROPAGATIONS:
+            detail.setdefault("bind", {})["propagation"] = option
+        case _ if option in _CONSISTENCIES:
+            values["consistency"] = option
+        case _:
+            return False
+    return True
+
+
+_DEVICE = record({"source": text, "target": text, "permissions": text})
+
+
+def device(node: Node, path: Path) -> Node:
+    """A device of the host, as its long form."""
+    if isinstance(node, Table):
+        return _DEVICE(node, path)
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        raise mistyped(node, path, "a text such as /dev/ttyUSB0:/dev/ttyUSB0 or a mapping")
+    parts = node.value.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise wrong(node, path, f"{node.value[:60]!r} is not a device; the form is source:target:permissions")
+    source = parts[0]
+    target = source
+    permissions = "rwm"
+    match parts[1:]:
+        case [only] if re.fullmatch("[rwm]{1,3}", only):
+            permissions = only
+        case [target]:
+            pass
+        case [target, permissions]:
+            pass
+    return grown({"source": source, "target": target, "permissions": permissions}, node.place)
+
+
+def file_reference() -> Shape:
+    """Return the shape of a secret or config that a service gets: a name, or a mapping."""
+    long = record({"source": text, "target": text, "uid": text, "gid": text, "mode": mode})
+
+    def shape(node: Node, path: Path) -> Node:
+        if isinstance(node, Table):
+            return long(node, path)
+        name = text(node, path)
+        return Table({"source": name}, node.place)
+
+    return shape

@@ -1,0 +1,295 @@
+"""The project: a whole Compose app in canonical, typed form. Durations are milliseconds, sizes bytes.
+
+Keys that nothing here reads have no field; they are kept in `rest`, canonical too, so that nothing is lost unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from compose.tree import Plain
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, and keeping what it has no field for."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    @property
+    def rest(self) -> Mapping[str, Plain]:
+        """The keys without a field of their own."""
+        return self.model_extra or {}
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The keys that the project gives, or that Compose implies."""
+        return frozenset(self.model_fields_set)
+
+    def plain(self) -> dict[str, Plain]:
+        """Return the canonical plain form."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+class FileReference(Part):
+    source: str
+    target: str = ""
+    uid: str = ""
+    gid: str = ""
+    mode: int | None = None
+
+
+class Build(Part):
+    """How a service's image is made. `context` is an absolute path or an address."""
+
+    context: str = ""
+    dockerfile: str = ""
+    dockerfile_inline: str = ""
+    args: Mapping[str, str | None] = {}
+    labels: Mapping[str, str] = {}
+    target: str = ""
+    network: str = ""
+    cache_from: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    shm_size: int | None = None
+    extra_hosts: Mapping[str, tuple[str, ...]] = {}
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Port(Part):
+    target: int
+    published: str = ""
+    host_ip: str = ""
+    protocol: str = "tcp"
+    mode: str = "ingress"
+
+
+class BindOptions(Part):
+    propagation: str = ""
+    create_host_path: bool = True
+    recursive: str = ""
+    selinux: str = ""
+
+
+class VolumeOptions(Part):
+    nocopy: bool = False
+    subpath: str = ""
+    labels: Mapping[str, str] = {}
+
+
+class TmpfsOptions(Part):
+    size: int | None = None
+    mode: int | None = None
+
+
+class Mount(Part):
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    consistency: str = ""
+    bind: BindOptions = BindOptions()
+    volume: VolumeOptions = VolumeOptions()
+    tmpfs: TmpfsOptions = TmpfsOptions()
+
+
+class Device(Part):
+    source: str
+    target: str = ""
+    permissions: str = "rwm"
+
+
+class Dependency(Part):
+    condition: str
+    required: bool = True
+    restart: bool = False
+
+
+class Healthcheck(Part):
+    disable: bool = False
+    test: tuple[str, ...] = ()
+    interval: int | None = None
+    timeout: int | None = None
+    start_period: int | None = None
+    start_interval: int | None = None
+    retries: int | None = None
+
+
+class Attachment(Part):
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+
+
+class UlimitPair(Part):
+    soft: int
+    hard: int
+
+
+class Logging(Part):
+    driver: str = ""
+    options: Mapping[str, str] = {}
+
+
+class Limits(Part):
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+
+
+class Resources(Part):
+    limits: Limits = Limits()
+
+
+class RestartPolicy(Part):
+    condition: str = "any"
+    delay: int | None = None
+    max_attempts: int | None = None
+    window: int | None = None
+
+
+class Deploy(Part):
+    mode: str = ""
+    replicas: int | None = None
+    labels: Mapping[str, str] = {}
+    resources: Resources = Resources()
+    restart_policy: RestartPolicy | None = None
+
+
+class Skerry(Part):
+    """What only Skerry knows: `x-skerry` of a service."""
+
+    telemetry: Literal["none", "socket", "tcp"] = "none"
+
+
+class Service(Part):
+    """One service. Every key of the Compose Specification that Skerry reads is a field; the others are in `rest`."""
+
+    image: str = ""
+    build: Build | None = None
+    platform: str = ""
+    pull_policy: str = ""
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str | None] = {}
+    user: str = ""
+    working_dir: str = ""
+    hostname: str = ""
+    domainname: str = ""
+    container_name: str = ""
+    init: bool | None = None
+    tty: bool = False
+    stdin_open: bool = False
+    read_only: bool = False
+    privileged: bool = False
+    labels: Mapping[str, str] = {}
+    ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    volumes: tuple[Mount, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    networks: Mapping[str, Attachment | None] = {}
+    network_mode: str = ""
+    links: tuple[str, ...] = ()
+    depends_on: Mapping[str, Dependency] = {}
+    healthcheck: Healthcheck | None = None
+    restart: str = ""
+    stop_signal: str = ""
+    stop_grace_period: int | None = None
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    group_add: tuple[str, ...] = ()
+    extra_hosts: Mapping[str, tuple[str, ...]] = {}
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = {}
+    ulimits: Mapping[str, UlimitPair | int] = {}
+    shm_size: int | None = None
+    mem_limit: int | None = None
+    memswap_limit: int | None = None
+    cpus: float | None = None
+    pids_limit: int | None = None
+    oom_score_adj: int | None = None
+    logging: Logging | None = None
+    deploy: Deploy | None = None
+    scale: int | None = None
+    profiles: tuple[str, ...] = ()
+    secrets: tuple[FileReference, ...] = ()
+    configs: tuple[FileReference, ...] = ()
+    skerry: Skerry | None = Field(default=None, alias="x-skerry")
+
+
+class IpamConfig(Part):
+    subnet: str = ""
+    gateway: str = ""
+
+
+class Ipam(Part):
+    driver: str = ""
+    config: tuple[IpamConfig, ...] = ()
+
+
+class Network(Part):
+    name: str
+    driver: str = ""
+    driver_opts: Mapping[str, str] = {}
+    external: bool = False
+    internal: bool = False
+    attachable: bool = False
+    labels: Mapping[str, str] = {}
+    ipam: Ipam = Ipam()
+
+
+class Volume(Part):
+    name: str
+    driver: str = ""
+    driver_opts: Mapping[str, str] = {}
+    external: bool = False
+    labels: Mapping[str, str] = {}
+
+
+class FileResource(Part):
+    """A secret or a config."""
+
+    name: str
+    file: str = ""
+    environment: str = ""
+    content: str | None = None
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded project. `folder` is what relative paths were relative to; `warnings` are lines for a person."""
+
+    name: str
+    folder: Path
+    services: Mapping[str, Service]
+    networks: Mapping[str, Network]
+    volumes: Mapping[str, Volume]
+    secrets: Mapping[str, FileResource]
+    configs: Mapping[str, FileResource]
+    rest: Mapping[str, Plain]
+    warnings: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Plain]:
+        """Return the canonical plain form, as `app config` shows it."""
+        result: dict[str, Plain] = {"name": self.name}
+        sections: dict[str, Mapping[str, Part]] = {
+            "services": self.services,
+            "networks": self.networks,
+            "volumes": self.volumes,
+            "secrets": self.secrets,
+            "configs": self.configs,
+        }
+        for section, parts in sections.items():
+            if parts:
+                result[section] = {name: part.plain() for name, part in parts.items()}
+        return {**result, **self.rest}

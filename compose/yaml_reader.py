@@ -1,0 +1,272 @@
+"""YAML 1.2 text to trees, with limits: the one place that knows the YAML library.
+
+It is built from parse events with a stack of its own, so that depth, size and aliases are counted before anything is
+expanded, and every node keeps its line. Plain scalars are resolved as Compose does (`0440` is octal, `yes` is a text).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from compose.errors import ComposeError, Place, Unreadable
+from compose.tree import Items, Mark, Node, Scalar, Table
+
+TEXT_CHARS_MAX = 1024 * 1024  # a Compose file is written by hand; what is larger is something else
+NODES_MAX = 100_000  # after aliases are expanded: a file of one kilobyte can stand for a billion nodes
+DEPTH_MAX = 64  # Compose itself needs 8
+
+_INTEGER = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONSTANTS: dict[str, bool | float | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_YAML_TAG = "tag:yaml.org,2002:"
+_NUMBER_CHARS_MAX = 400  # Python refuses to convert far longer texts, and no Compose value needs them
+
+
+def read_documents(text: str, file: str) -> list[Node]:
+    """Return the trees of all documents in `text`; `file` is how messages call it. Raise `Unreadable` otherwise."""
+    if len(text) > TEXT_CHARS_MAX:
+        raise Unreadable(f"the file is larger than {TEXT_CHARS_MAX} characters", place=Place(file))
+    builder = _Builder(file)
+    try:
+        for event in _events(text):
+            builder.take(event)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        place = Place(file, mark.line + 1 if mark else 0)
+        raise Unreadable(
+            f"not valid YAML: {problem}; check indentation, quotes and colons there", place=place
+        ) from error
+    except (ValueError, RecursionError, AttributeError, TypeError, IndexError, AssertionError) as error:
+        # The library's scanner fails in these ways on some broken input; for a caller that is all the same.
+        raise Unreadable(f"not valid YAML: {type(error).__name__} {error}", place=Place(file)) from error
+    return builder.documents
+
+
+def _events(text: str) -> Iterator[Event]:
+    return iter(YAML(typ="safe", pure=True).parse(text))
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A list or mapping that is being read."""
+
+    place: Place
+    mark: Mark
+    anchor: str | None
+    mapping: bool
+    items: list[Node] = field(default_factory=list)
+    entries: dict[str, Node] = field(default_factory=dict)
+    merged: list[Table] = field(default_factory=list)
+    key: str | None = None
+    key_place: Place = field(default_factory=Place)
+    nodes: int = 1
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    node: Node
+    nodes: int
+    depth: int
+
+
+class _Builder:
+    """Takes events, one after the other, and holds the finished documents."""
+
+    def __init__(self, file: str) -> None:
+        self.documents: list[Node] = []
+        self._file = file
+        self._frames: list[_Frame] = []
+        self._anchors: dict[str, _Anchored | None] = {}  # None: still open, an alias to it would be recursive
+
+    def take(self, event: Event) -> None:
+        place = Place(self._file, event.start_mark.line + 1)
+        match event:
+            case DocumentStartEvent():
+                self._anchors.clear()
+            case MappingStartEvent() | SequenceStartEvent():
+                self._open(event, place)
+            case MappingEndEvent() | SequenceEndEvent():
+                self._close()
+            case AliasEvent():
+                self._alias(event.anchor, place)
+            case ScalarEvent():
+                scalar = _scalar(event, place)
+                if event.anchor:
+                    self._anchors[event.anchor] = _Anchored(scalar, 1, 0)
+                self._put(scalar, nodes=1, depth=0, merge_key=_is_merge_key(event))
+
+    def _open(self, event: MappingStartEvent | SequenceStartEvent, place: Place) -> None:
+        mapping = isinstance(event, MappingStartEvent)
+        frame = self._frames[-1] if self._frames else None
+        if frame is not None and frame.mapping and frame.key is None:
+            raise Unreadable("a key must be a text, not a list or mapping", place=place)
+        if len(self._frames) >= DEPTH_MAX:
+            raise Unreadable(f"nested deeper than {DEPTH_MAX} levels", place=place)
+        mark = _mark(event.tag, ("map" if mapping else "seq"), place)
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        self._frames.append(_Frame(place=place, mark=mark, anchor=event.anchor, mapping=mapping))
+
+    def _close(self) -> None:
+        frame = self._frames.pop()
+        node: Node
+        if frame.mapping:
+            entries = dict(frame.entries)
+            for table in frame.merged:  # what is written here wins, then the first of the merged mappings
+                for key, value in table.nodes.items():
+                    entries.setdefault(key, value)
+            node = Table(entries, frame.place, frame.mark)
+        else:
+            node = Items(tuple(frame.items), frame.place, frame.mark)
+        if frame.anchor:
+            self._anchors[frame.anchor] = _Anchored(node, frame.nodes, frame.depth)
+        self._put(node, nodes=frame.nodes, depth=frame.depth, merge_key=False)
+
+    def _alias(self, anchor: str, place: Place) -> None:
+        if anchor not in self._anchors:
+            raise Unreadable(f"alias *{anchor} has no anchor &{anchor} before it", place=place)
+        anchored = self._anchors[anchor]
+        if anchored is None:
+            raise Unreadable(f"alias *{anchor} contains itself; break the circle", place=place)
+        self._put(anchored.node, nodes=anchored.nodes, depth=anchored.depth, merge_key=False)
+
+    def _put(self, node: Node, *, nodes: int, depth: int, merge_key: bool) -> None:
+        if not self._frames:
+            self.documents.append(node)
+            return
+        frame = self._frames[-1]
+        frame.nodes += nodes
+        frame.depth = max(frame.depth, depth + 1)
+        if frame.nodes > NODES_MAX:
+            raise Unreadable(f"more than {NODES_MAX} values once aliases are expanded", place=node.place)
+        if frame.depth + len(self._frames) > DEPTH_MAX:
+            raise Unreadable(f"nested deeper than {DEPTH_MAX} levels once aliases are expanded", place=node.place)
+        if not frame.mapping:
+            frame.items.append(node)
+        elif frame.key is None:
+            self._put_key(frame, node, merge_key=merge_key)
+        elif frame.key == _MERGE_KEY:
+            frame.merged.extend(_merged_tables(node, frame.key_place))
+            frame.key = None
+        else:
+            frame.entries[frame.key] = replace(node, place=frame.key_place)
+            frame.key = None
+
+    def _put_key(self, frame: _Frame, node: Node, *, merge_key: bool) -> None:
+        frame.key_place = node.place
+        if merge_key:
+            frame.key = _MERGE_KEY
+            return
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            written = node.text if isinstance(node, Scalar) else "a list or mapping"
+            raise ComposeError(f"the key {written or 'null'} is not a text; put it in quotes", place=node.place)
+        if node.value in frame.entries:
+            first = frame.entries[node.value].place.line
+            raise Unreadable(f"the key {node.value!r} stands here twice, first in line {first}", place=node.place)
+        frame.key = node.value
+
+
+_MERGE_KEY = "\x00<<"  # cannot be written as a key in YAML
+
+
+def _is_merge_key(event: ScalarEvent) -> bool:
+    return event.value == "<<" and event.tag is None and bool(event.implicit[0])
+
+
+def _merged_tables(node: Node, place: Place) -> list[Table]:
+    candidates = node.nodes if isinstance(node, Items) else (node,)
+    tables = [candidate for candidate in candidates if isinstance(candidate, Table)]
+    if len(tables) != len(candidates):
+        raise Unreadable("'<<' takes a mapping or a list of mappings", place=place)
+    return tables
+
+
+def _mark(tag: str | None, natural: str, place: Place) -> Mark:
+    if tag in (None, "!", _YAML_TAG + natural):
+        return Mark.MERGE
+    if tag == "!reset":
+        return Mark.RESET
+    if tag == "!override":
+        return Mark.OVERRIDE
+    shown = str(tag).removeprefix(_YAML_TAG)
+    raise Unreadable(f"the tag {shown} has no meaning here; remove it", place=place)
+
+
+def _scalar(event: ScalarEvent, place: Place) -> Scalar:
+    text = event.value
+    if event.tag is None:
+        value = _resolved(text) if event.implicit[0] else text
+        return Scalar(value, text, place)
+    converter = _TAGGED.get(event.tag)
+    if converter is None:
+        return Scalar(_resolved(text) if event.style is None else text, text, place, _mark(event.tag, "str", place))
+    value = converter(text)
+    if event.tag != _YAML_TAG + "null" and value is None:
+        raise Unreadable(f"{text[:80]!r} is not what its tag says", place=place)
+    return Scalar(value, text, place)
+
+
+def _resolved(text: str) -> str | int | float | bool | None:
+    """Return what a plain scalar stands for."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if len(text) > _NUMBER_CHARS_MAX:
+        return text
+    if _INTEGER.fullmatch(text):
+        return _integer(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _integer(text: str) -> int | str:
+    digits = text.replace("_", "")
+    if re.fullmatch(r"[-+]?0[0-7]+", digits):
+        digits = digits.replace("0", "0o", 1)
+    try:
+        return int(digits, 0)
+    except ValueError:
+        return text
+
+
+def _number(text: str, kinds: type[int] | tuple[type, ...]) -> int | float | None:
+    value = _resolved(text)
+    return (
+        value if isinstance(value, int | float) and isinstance(value, kinds) and not isinstance(value, bool) else None
+    )
+
+
+def _flag(text: str) -> bool | None:
+    value = _CONSTANTS.get(text)
+    return value if isinstance(value, bool) else None
+
+
+_TAGGED: dict[str, Callable[[str], str | int | float | bool | None]] = {
+    "!": str,
+    _YAML_TAG + "str": str,
+    _YAML_TAG + "null": lambda text: None,
+    _YAML_TAG + "bool": _flag,
+    _YAML_TAG + "int": lambda text: _number(text, int),
+    _YAML_TAG + "float": lambda text: _number(text, (int, float)),
+}
