@@ -104,7 +104,7 @@ class _Reader:
 
     def _substituted(self, value: str) -> str:
         try:
-            return substitute(value, self._known, lone_dollar=True)
+            return substitute(value, self._known)
         except Template as error:
             raise Unreadable(str(error), place=self._place()) from error
 

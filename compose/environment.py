@@ -9,7 +9,7 @@ from compose.errors import Path, Place
 from compose.tree import Items, Node, Scalar, Table, table_of, text_of
 
 ReadVariables = Callable[[str, bool, bool, Place, Path], Mapping[str, str | None]]
-"""Returns the variables of (file, raw, required), asked for at a place: none when a file that is not required is missing."""
+"""Returns the variables of (file, raw, required), asked for at a place; none when a file may be missing and is."""
 
 
 def with_environment(model: Table, environment: Mapping[str, str], read: ReadVariables) -> Table:

@@ -1,4 +1,4 @@
-"""What is wrong with a Compose project, told in one line: the file, the line, the path of the key, the fault, the cure."""
+"""What is wrong with a Compose project, in one line: file, line, path of the key, fault and cure."""
 
 from __future__ import annotations
 

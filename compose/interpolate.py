@@ -26,12 +26,10 @@ class Template(Exception):
         self.required = required
 
 
-def substitute(
-    text: str, lookup: Lookup, unset: Unset = lambda name: None, *, nested: int = 0, lone_dollar: bool = False
-) -> str:
+def substitute(text: str, lookup: Lookup, unset: Unset = lambda name: None, *, nested: int = 0) -> str:
     """Return `text` with its variables replaced; `unset` hears the names that had no value. Raise `Template`.
 
-    `lone_dollar` lets a `$` that starts no variable stand for itself, as in environment files.
+    A `$` that starts no variable stands for itself, as it does in a shell and in other Compose tools.
     """
     if "$" not in text:
         return text
@@ -52,11 +50,9 @@ def substitute(
         elif name := _NAME.match(text, dollar + 1):
             parts.append(_plain(name[0], lookup, unset))
             at = name.end()
-        elif lone_dollar:
+        else:
             parts.append("$")
             at = dollar + 1
-        else:
-            raise Template(f"{text[:80]!r}: a '$' must start a variable; write '$$' for the character itself")
     result = "".join([*parts, text[at:]])
     if len(result) > RESULT_CHARS_MAX:
         raise Template(f"the value is longer than {RESULT_CHARS_MAX} characters once variables are replaced")
@@ -66,7 +62,7 @@ def substitute(
 def _closing_brace(text: str, opening: int) -> int:
     depth = 0
     for at in range(opening, len(text)):
-        depth += (text[at] == "{") - (text[at] == "}")
+        depth += text.startswith("${", at - 1) - (text[at] == "}")
         if depth == 0:
             return at
     raise Template(f"{text[:80]!r}: '${{' without its '}}'")

@@ -44,7 +44,7 @@ def load(
     name: str | None = None,
     project_folder: Path | None = None,
 ) -> Project:
-    """Return the project that `files` describe, later ones changing earlier ones; raise `Refused` if they describe none.
+    """Return the project that `files` describe, later ones changing earlier ones; raise `Refused` otherwise.
 
     `environment` wins over `env_files` (without any: `.env` in the project's folder, where there is one), and a later
     environment file over an earlier one. Profiles are those given, or those of COMPOSE_PROFILES. The name is the one
@@ -55,7 +55,7 @@ def load(
     paths = [absolute(file) for file in files]
     folder = absolute(project_folder) if project_folder else paths[0].parent
     warnings: dict[str, None] = {}
-    source = Source(shown_from=folder, home=environment.get("HOME", ""), warn=lambda line: warnings.setdefault(line))
+    source = Source(shown_from=folder, home=environment.get("HOME", ""), warn=warnings.setdefault)
     try:
         variables = _variables(source, folder, environment, [absolute(file) for file in env_files])
         documents = [(path, document) for path in paths for document in source.documents(path)]

@@ -1,4 +1,4 @@
-"""Ports: `"8080:80"`, `"127.0.0.1:5000-5010:5000-5010/udp"` and the long form, to one record for each container port. Pure."""
+"""Ports: `"8080:80"`, `"127.0.0.1:5000-5010:5000-5010/udp"` and the long form, to one record for each port. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single values: texts, flags, numbers, sizes, durations, file modes; and mappings that may be written as lists. Pure."""
+"""Single values: texts, flags, numbers, sizes, durations, modes; and mappings that may be written as lists. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ _SIZE = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 _UNIT_NANOS = {
-    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9,
-    "m": 60 * 10**9, "h": 3600 * 10**9, "d": 24 * 3600 * 10**9, "w": 7 * 24 * 3600 * 10**9,
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 24 * 3600 * 10**9,
+    "w": 7 * 24 * 3600 * 10**9,
 }
 _NUMBER_DIGITS_MAX = 30
 INT_MAX = 2**63 - 1  # what an engine can be told
@@ -194,7 +202,7 @@ def _written_float(value: float) -> str:
 
 
 def pairs(*, bare: str | None = "") -> Shape:
-    """Return the shape of names and values as a mapping or a list of `NAME=value`; `bare` is a name's value without `=`."""
+    """Return the shape of a mapping or list of `NAME=value`; `bare` is the value of a name without `=`."""
 
     def shape(node: Node, path: Path) -> Node:
         if isinstance(node, Table):
