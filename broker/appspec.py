@@ -24,6 +24,7 @@ Millis = Annotated[int, Field(ge=0, le=7 * 24 * 3600 * 1000)]
 Repository = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
 ]
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,252}$")]
 Text = Annotated[str, StringConstraints(max_length=32 * 1024, pattern=r"^[^\x00]*$")]
 Texts = tuple[Text, ...]
 TextMap = Mapping[Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]+$")], Text]
@@ -92,9 +93,9 @@ class Restart(Spec):
 
 
 class Attachment(Spec):
-    """A service's place on one of the app's networks."""
+    """A service's place on one of the app's networks. Its aliases are names by which others there reach it."""
 
-    aliases: tuple[Name, ...] = ()
+    aliases: tuple[HostName, ...] = ()
     ipv4_address: str = ""
     ipv6_address: str = ""
 

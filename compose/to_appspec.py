@@ -1,0 +1,167 @@
+"""A project and its published images to an AppSpec. Pure: what a device is told depends on nothing else.
+
+`compose/keys.py` says which keys are refused or ignored; what is left here are values that a key may not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from broker import appspec
+from broker.ids import NAME_RULE
+from compose.errors import Unsupported, one_line
+from compose.keys import Fate, judged
+from compose.project import Network, Project, Service, Volume
+from compose.service_spec import service_spec
+
+AnyPart = TypeVar("AnyPart")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """An AppSpec, and what was left out of it, one line each."""
+
+    spec: appspec.AppSpec
+    warnings: tuple[str, ...]
+
+
+def app_spec(
+    project: Project, images: Mapping[str, appspec.Image], *, on_this_machine: bool = False
+) -> appspec.AppSpec:
+    """Return the AppSpec of a project; see `converted`."""
+    return converted(project, images, on_this_machine=on_this_machine).spec
+
+
+def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_machine: bool = False) -> Converted:
+    """Return the AppSpec of a project whose services have `images`, and warnings; raise `Refused` for what cannot be.
+
+    `on_this_machine` lets services mount files of the project's folder, which exist nowhere else.
+    """
+    warnings = list(check(project))
+    networks = _renamed("networks", project.networks)
+    volumes = _renamed("volumes", project.volumes)
+    used = {name for service in project.services.values() for name in service.networks}
+    services: dict[str, appspec.Service] = {}
+    for name, service in project.services.items():
+        image = images.get(name)
+        if image is None:
+            raise Unsupported("has no published image; push the app first", path=("services", name, "image"))
+        _check_service_name(name)
+        warnings += [f"services.{name}.environment.{key} has no value here and is left out" for key in _unset(service)]
+        make = service_spec(project, networks, volumes, None if on_this_machine else project.folder)
+        services[name] = _specified(("services", name), partial(make, name, image))
+    spec = _specified(
+        (),
+        lambda: appspec.AppSpec(
+            name=project.name,
+            services=services,
+            networks={
+                networks[name]: _network(name, network) for name, network in project.networks.items() if name in used
+            },
+            volumes={volumes[name]: _volume(name, volume) for name, volume in project.volumes.items()},
+        ),
+    )
+    return Converted(spec, tuple(dict.fromkeys(warnings)))
+
+
+def check(project: Project) -> tuple[str, ...]:
+    """Return a line for each key that is ignored; raise `Unsupported` for the first that is refused."""
+    warnings: list[str] = []
+    for name, service in project.services.items():
+        warnings += _checked("services", name, service.plain())
+    for name, network in project.networks.items():
+        own = {
+            key: value
+            for key, value in network.plain().items()
+            if not (key == "name" and _implied(project, name, value))
+        }
+        warnings += _checked("networks", name, own)
+    for name, volume in project.volumes.items():
+        own = {
+            key: value
+            for key, value in volume.plain().items()
+            if not (key == "name" and _implied(project, name, value))
+        }
+        warnings += _checked("volumes", name, own)
+    return tuple(warnings)
+
+
+def _implied(project: Project, name: str, value: object) -> bool:
+    return value == f"{project.name}_{name}"
+
+
+def _checked(section: str, name: str, part: Mapping[str, object]) -> list[str]:
+    lines: list[str] = []
+    for key in judged(section, name, part):  # type: ignore[arg-type]
+        if key.row.fate is Fate.REFUSED:
+            raise Unsupported(f"is refused: {key.row.why}", path=(key.path,))
+        lines.append(f"{key.path} is ignored: {key.row.why}")
+    return lines
+
+
+def _unset(service: Service) -> list[str]:
+    return sorted(key for key, value in service.environment.items() if value is None)
+
+
+def _check_service_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Unsupported(f"{name[:80]!r} cannot name a service on a device; use {NAME_RULE}", path=("services", name))
+
+
+def _renamed(section: str, parts: Mapping[str, object]) -> dict[str, str]:
+    """Return the names that networks or volumes have on the device: dots and capitals are replaced."""
+    names: dict[str, str] = {}
+    for name in parts:
+        plain = re.sub(r"[^a-z0-9_-]", "-", name.lower()).lstrip("_-")[:63]
+        if not plain or plain in names.values():
+            raise Unsupported(f"{name[:80]!r} cannot be told from others; use {NAME_RULE}", path=(section, name))
+        names[name] = plain
+    return names
+
+
+def _network(name: str, network: Network) -> appspec.Network:
+    path = ("networks", name)
+    if network.driver not in ("", "bridge", "default"):
+        raise Unsupported(
+            f"the driver {network.driver[:40]!r} does not run on one device; use bridge", path=(*path, "driver")
+        )
+    if network.ipam.driver not in ("", "default"):
+        raise Unsupported("must be default", path=(*path, "ipam", "driver"))
+    if len(network.ipam.config) > 1:
+        raise Unsupported("may have one subnet", path=(*path, "ipam", "config"))
+    block = network.ipam.config[0] if network.ipam.config else None
+    return _specified(
+        path,
+        lambda: appspec.Network(
+            internal=network.internal,
+            labels=network.labels,
+            options=network.driver_opts,
+            subnet=block.subnet if block else "",
+            gateway=block.gateway if block else "",
+        ),
+    )
+
+
+def _volume(name: str, volume: Volume) -> appspec.Volume:
+    if volume.driver not in ("", "local", "default"):
+        message = f"the driver {volume.driver[:40]!r} is not on devices; use local"
+        raise Unsupported(message, path=("volumes", name, "driver"))
+    return _specified(("volumes", name), lambda: appspec.Volume(options=volume.driver_opts, labels=volume.labels))
+
+
+def _specified(path: tuple[str | int, ...], make: Callable[[], AnyPart]) -> AnyPart:
+    """Return what `make` makes; a value that the AppSpec does not take is refused in our words."""
+    try:
+        return make()
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise Unsupported(one_line(message), path=(*path, *first["loc"])) from error
