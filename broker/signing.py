@@ -31,8 +31,13 @@ def key_id(key: bytes) -> bytes:
 class Prover(Protocol):
     """Makes proofs."""
 
-    algorithm: int
-    key_id: bytes
+    @property
+    def algorithm(self) -> int:
+        """Return the number of the algorithm."""
+
+    @property
+    def key_id(self) -> bytes:
+        """Return the name of the key."""
 
     def prove(self, data: bytes) -> bytes:
         """Return the proof over `data`."""

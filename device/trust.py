@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.channels import ROLE_OF, TRUST, Channel
+from broker.channels import DESIRED, ROLE_OF, TRUST, Channel
 from broker.codec import Opened, open_sealed
 from broker.errors import Refused
 from broker.ids import DeviceRef
@@ -48,6 +48,10 @@ class Trust:
     @property
     def era(self) -> int:
         return self._document.era if self._document is not None else 0
+
+    def verifier_for_desired(self) -> Signatures:
+        """Return what checks desired states."""
+        return self.verifier(DESIRED)
 
     def verifier(self, channel: Channel) -> Signatures:
         """Return what checks signatures on `channel`: the keys whose role it is and that are not revoked."""

@@ -59,6 +59,6 @@ class Uplink:
             if conn is None or transport is None or not transport.connected:
                 return False
             self._n += 1
-            n = self._n
-        sealed = seal(channel, self._device, make(conn, n), self._mac)
-        return transport.publish(Publication(channel.topic(self._device), sealed, channel.qos, retain), done)
+            sealed = seal(channel, self._device, make(conn, self._n), self._mac)
+            # Queued inside the lock, which costs no I/O: so numbers leave in their order.
+            return transport.publish(Publication(channel.topic(self._device), sealed, channel.qos, retain), done)

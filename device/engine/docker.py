@@ -181,6 +181,10 @@ class DockerEngine:
         with _translated(), contextlib.suppress(NotFound):
             self._api().remove_container(container_id, force=True, v=False)
 
+    def remove_volume(self, name: str) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api().remove_volume(name)
+
     def bridge_of(self, network: str) -> str | None:
         try:
             with _translated(passing=(NotFound,)):

@@ -140,6 +140,10 @@ class MemoryEngine:
         self.specs.pop(container_id, None)
         self._event.set()
 
+    def remove_volume(self, name: str) -> None:
+        self._answer("remove_volume")
+        self.volumes.discard(name)
+
     def bridge_of(self, network: str) -> str | None:
         return None
 

@@ -171,6 +171,9 @@ class Engine(Protocol):
     def remove(self, container_id: str) -> None:
         """Remove a container; an absent one is fine. Volumes stay."""
 
+    def remove_volume(self, name: str) -> None:
+        """Delete a volume of ours, by name, with its data: only ever on a person's explicit wish."""
+
     def bridge_of(self, network: str) -> str | None:
         """Return the host interface of a network, where it has one."""
 

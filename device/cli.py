@@ -1,0 +1,181 @@
+"""`skerry-device`: enroll, run, status, doctor, purge. One line for each error, with what to do; exit codes in docs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from broker.errors import Passing, Refused, SkerryError
+from device.config import Paths, read_identity, read_owner
+
+EXIT_REFUSED = 1
+EXIT_UNREACHABLE = 3
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, help="The worker of a Skerry device.", pretty_exceptions_enable=False
+)
+State = Annotated[
+    Path, typer.Option("--state", help="Where everything of this device lies.", envvar="SKERRY_DEVICE_STATE")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DEFAULT_STATE = Path("/var/lib/skerry")
+
+
+@app.command()
+def enroll(
+    token: Annotated[
+        str, typer.Argument(help="The string that `skerry device enroll-token` printed, or - for standard input.")
+    ],
+    state: State = DEFAULT_STATE,
+    name: Annotated[str | None, typer.Option(help="What people will call this device.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make this machine a device: keys are made here, the token is traded for an identity."""
+    from device import host
+    from device.engine.docker import DockerEngine
+    from device.enroll import enroll as enroll_device
+
+    paths = Paths(state)
+    owner = read_owner(paths.owner)
+    text = sys.stdin.read() if token == "-" else token
+    engine = DockerEngine(device="none", url=owner.engine)
+    identity = enroll_device(text, paths, name=name, host=host.describe(engine, zone=owner.zone))
+    if as_json:
+        print(json.dumps({"org": identity.org, "device": identity.device, "name": identity.name}))
+    else:
+        print(f"enrolled as {identity.name} ({identity.device}); start it: skerry-device run --state {state}")
+
+
+@app.command()
+def run(state: State = DEFAULT_STATE, verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+    """Run the worker until it is told to end. Apps go on running without it."""
+    from device.worker import Worker
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("urllib3", "docker"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    paths = Paths(state)
+    paths.prepare()
+    worker = Worker(paths, read_owner(paths.owner))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    raise typer.Exit(worker.run())
+
+
+@app.command()
+def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Tell who this device is and which desired state it has accepted, without asking anybody."""
+    import base64
+
+    from device.checked_file import CheckedFile
+    from device.ledger import Ledger
+    from device.trust import Trust
+
+    paths = Paths(state)
+    identity, _ = read_identity(paths)
+    trust = Trust(CheckedFile(paths.ledger / "trust"), device=identity.ref, root=base64.b64decode(identity.root_key))
+    trust.load()
+    held = Ledger(CheckedFile(paths.ledger / "accepted"), device=identity.ref).load(trust.verifier_for_desired())
+    found = {
+        "device": identity.device,
+        "name": identity.name,
+        "org": identity.org,
+        "cloud": identity.cloud,
+        "accepted": None if held is None else held.generation.model_dump(),
+        "apps": [] if held is None else [{"name": s.name, "release": s.release} for s in held.desired.apps],
+    }
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{identity.name} ({identity.device}) of {identity.org}, cloud {identity.cloud}")
+    if held is None:
+        print("no desired state accepted yet")
+        return
+    print(f"accepted generation {held.generation.era}.{held.generation.generation}")
+    for section in held.desired.apps:
+        print(f"  {section.name}  {section.release}")
+
+
+@app.command()
+def doctor(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Say what this device has, what it lacks, and how to get it. Changes nothing."""
+    from device.engine.docker import DockerEngine
+
+    findings: list[tuple[str, bool, str]] = []
+    for program, package in (("redis-server", "redis-server"), ("setpriv", "util-linux")):
+        where = shutil.which(program)
+        findings.append((program, where is not None, where or f"install the package {package}"))
+    try:
+        owner = read_owner(Paths(state).owner)
+        findings.append(("device.toml", True, "read" if Paths(state).owner.exists() else "none: defaults hold"))
+        info = DockerEngine(device="none", url=owner.engine).info()
+        findings.append(("engine", True, f"{info.name} {info.version}, API {info.api}, {info.arch}"))
+    except SkerryError as error:
+        findings.append(("engine" if isinstance(error, Passing) else "device.toml", False, str(error)))
+    try:
+        identity, _ = read_identity(Paths(state))
+        findings.append(("identity", True, f"{identity.name} ({identity.device})"))
+    except Refused as error:
+        findings.append(("identity", False, str(error)))
+    if as_json:
+        print(json.dumps([{"what": what, "ok": ok, "message": message} for what, ok, message in findings]))
+    else:
+        for what, ok, message in findings:
+            print(f"{'ok     ' if ok else 'missing'}  {what:14} {message}")
+    raise typer.Exit(0 if all(ok for _, ok, _ in findings) else EXIT_REFUSED)
+
+
+@app.command()
+def purge(
+    state: State = DEFAULT_STATE,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="Also delete the apps' volumes: their data is gone.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove this device's containers and networks from the engine (the worker must not be running)."""
+    from device.engine.docker import DockerEngine
+
+    identity, _ = read_identity(Paths(state))
+    engine = DockerEngine(device=identity.device, url=read_owner(Paths(state).owner).engine)
+    seen = engine.observe()
+    what = f"{len(seen.containers)} containers, {len(seen.networks)} networks"
+    what += f", {len(seen.volumes)} volumes" if volumes else ""
+    if not yes:
+        typer.confirm(f"Remove {what} of {identity.name}?", abort=True)
+    for container in seen.containers:
+        engine.remove(container.id)
+    for network in seen.networks:
+        engine.remove_network(network)
+    if volumes:
+        for volume in sorted(seen.volumes):
+            engine.remove_volume(volume)
+    print(f"removed {what}")
+
+
+def main() -> NoReturn:
+    """Run the command line; every error of ours is one line."""
+    try:
+        app()
+    except Refused as error:
+        print(f"skerry-device: {error}", file=sys.stderr)
+        sys.exit(EXIT_REFUSED)
+    except Passing as error:
+        print(f"skerry-device: {error}", file=sys.stderr)
+        sys.exit(EXIT_UNREACHABLE)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The worker's conditions: each a fact with a reason for machines and a sentence for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broker.errors import Refused
+from broker.messages import Condition, DesiredState
+
+
+def engine(error: str) -> Condition:
+    """Whether the container engine answers."""
+    if error:
+        return Condition(type="EngineAnswers", status=False, reason="unavailable", message=error[:2000])
+    return Condition(type="EngineAnswers", status=True)
+
+
+def refused(channel: str, error: Refused) -> Condition:
+    """The last message of a channel that was refused."""
+    return Condition(type=f"Refused.{channel}", status=True, reason=error.reason, message=str(error)[:2000])
+
+
+def intake(errors: Mapping[str, str]) -> Condition:
+    """Whether every network that asks for it reaches the telemetry intake."""
+    for _, message in sorted(errors.items()):
+        return Condition(type="IntakeReachable", status=False, reason="listen_failed", message=message[:2000])
+    return Condition(type="IntakeReachable", status=True)
+
+
+def reserved(desired: DesiredState) -> Condition:
+    """Which sections of the desired state this worker does not carry out."""
+    present = [name for name in ("link", "host", "worker") if getattr(desired, name) is not None]
+    if present:
+        names = ", ".join(present)
+        return Condition(
+            type="AllSectionsSupported",
+            status=False,
+            reason="not_supported",
+            message=f"this worker does not carry out: {names}",
+        )
+    return Condition(type="AllSectionsSupported", status=True)

@@ -1,0 +1,77 @@
+"""What apps need around them besides their containers: intake accounts, forwarders, log followers.
+
+Called by the reconcile thread: before a round for the accounts, after each snapshot for the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from broker.messages import AppSection
+from device.engine.port import Engine, Observed
+from device.logs.follower import Followers
+from device.reconcile.wanted import Place, Wanted
+from device.telemetry.accounts import Accounts
+from device.telemetry.connection import Client, RedisUnavailable
+from device.telemetry.forwarder import Forwarders
+
+log = logging.getLogger(__name__)
+
+
+class Surroundings:
+    """Keeps accounts, forwarders and followers as the apps ask."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        registry: str,
+        engine: Engine,
+        accounts: Accounts,
+        intake: Client,
+        forwarders: Forwarders,
+        followers: Followers,
+    ) -> None:
+        self._device = device
+        self._registry = registry
+        self._engine = engine
+        self._accounts = accounts
+        self._intake = intake
+        self._forwarders = forwarders
+        self._followers = followers
+        self._applied: dict[str, str] | None = None
+        self._bridges: dict[str, str] = {}
+
+    def place_for(self, sections: Sequence[AppSection]) -> Place:
+        """Return where these apps are put, their accounts made and known to the intake."""
+        access = self._accounts.access_for(sections)
+        if self._applied != self._accounts.streams:
+            self.apply_accounts()
+        return Place(device=self._device, registry=self._registry, intake=access)
+
+    def apply_accounts(self) -> None:
+        """Tell the intake its accounts. A silent intake gets them when it is up again."""
+        try:
+            self._accounts.apply(self._intake)
+            self._applied = self._accounts.streams
+        except RedisUnavailable as error:
+            self._applied = None
+            log.warning("accounts wait for the intake: %s", error)
+
+    def observed(self, apps: Sequence[Wanted], observed: Observed) -> None:
+        """Follow what runs and forward where a network has a service that asks for TCP."""
+        self._followers.ensure(observed.containers, {app.instance: app.section.name for app in apps})
+        asking = {
+            network
+            for app in apps
+            for container in app.containers.values()
+            if container.spec.telemetry.access == "tcp"
+            for network in container.networks
+        }
+        present = {network.id: network.name for network in observed.networks if network.name in asking}
+        self._bridges = {key: device for key, device in self._bridges.items() if key in present}
+        for key, name in present.items():
+            if key not in self._bridges and (device := self._engine.bridge_of(name)) is not None:
+                self._bridges[key] = device
+        self._forwarders.ensure(self._bridges)

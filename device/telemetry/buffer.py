@@ -1,0 +1,231 @@
+"""The buffer: numbered batches in the store, each written with the cursor of its source in one transaction.
+
+Keys: `known` (set of `STREAM|EPOCH`), `order` (counter of epochs), and for each of them
+`state|STREAM|EPOCH` (hash: order, last, sent, trimmed), `batch|STREAM|EPOCH` (a Redis stream, entry id `FIRST-0`),
+`gaps|STREAM|EPOCH` (hash: first number of a batch that became a gap -> cause); `cursor|SOURCE` (hash).
+A batch's bounds and bytes are fixed when it is written. Nothing is trimmed that was not both sent and acked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from broker.messages import Gap, Instant, StreamHeld, StreamKept
+from device.telemetry.connection import Client, Command
+from device.telemetry.epochs import new_epoch
+from device.telemetry.ranges import Range, holes
+
+EPOCHS_KEPT = 64  # of one stream, drained ones included: what a restored cloud database may still ask about
+
+
+@dataclass(frozen=True)
+class Place:
+    """One (stream, epoch)."""
+
+    stream: str
+    epoch: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.stream}|{self.epoch}"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A batch as it lies in the buffer."""
+
+    place: Place
+    first: int
+    last: int
+    at: Instant
+    format: str
+    payload: bytes
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far one (stream, epoch) is: last number made, highest sent, all trimmed up to."""
+
+    place: Place
+    order: int
+    last: int
+    sent: int
+    trimmed: int
+
+
+class Buffer:
+    """Owns the store. Safe to use from several threads."""
+
+    def __init__(self, client: Client, *, epoch_file: Path, now: Callable[[], Instant]) -> None:
+        self._client = client
+        self._epoch_file = epoch_file
+        self.now = now
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self._last: dict[str, int] = {}
+
+    def begin_epoch(self) -> None:
+        """Start a new epoch: after every start of the store, before anything is written."""
+        with self._lock:
+            self._epoch = new_epoch(self._epoch_file)
+            self._last = {}
+
+    def append(
+        self,
+        stream: str,
+        *,
+        count: int,
+        format: str,  # noqa: A002 - the wire's word
+        payload: bytes,
+        gap_causes: Sequence[tuple[int, str]] = (),
+        cursor: tuple[str, Mapping[str, str]] | None = None,
+    ) -> Place:
+        """Write a batch of `count` elements after the gaps `(how many, cause)`, with `cursor` (source, fields).
+
+        Returns only when all of it has reached the disk. Raises `RedisUnavailable`: then the answer is lost and the
+        write may stand, with its cursor; the caller reads the cursor again before the next one.
+        """
+        with self._lock:
+            place = Place(stream, self._epoch)
+            first = self._last_number(place) + 1
+            number, gaps = first, []
+            for lost, cause in gap_causes:
+                gaps.append([number, number + lost - 1, cause])
+                number += lost
+            last = number + count - 1
+            commands: list[Command] = []
+            if first == 1:
+                order = self._client.increment("order")
+                commands.append(("SADD", "known", place.key))
+                commands.append(("HSET", f"state|{place.key}", "order", order, "sent", 0, "trimmed", 0))
+            header = msgpack.packb([last, self.now().model_dump(), format, gaps])
+            commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", payload))
+            commands.append(("HSET", f"state|{place.key}", "last", last))
+            if cursor is not None:
+                commands.append(_set_hash(f"cursor|{cursor[0]}", cursor[1]))
+            self._last.pop(stream, None)  # unknown until the answer is here
+            self._client.transaction(commands)
+            self._last[stream] = last
+            return place
+
+    def _last_number(self, place: Place) -> int:
+        known = self._last.get(place.stream)
+        if known is None:
+            known = int(self._client.hash_field(f"state|{place.key}", "last") or 0)
+        return known
+
+    def cursor(self, source: str) -> dict[str, str]:
+        """Return what was written with the newest batch of `source`."""
+        return self._client.hash(f"cursor|{source}")
+
+    def set_cursor(self, source: str, fields: Mapping[str, str]) -> None:
+        """Correct a cursor without a batch."""
+        self._client.transaction([_set_hash(f"cursor|{source}", fields)])
+
+    def extents(self) -> list[Extent]:
+        """Return every (stream, epoch) the store knows, newest epoch of each stream first."""
+        keys = self._client.members("known")
+        found = []
+        for key, state in zip(keys, self._client.hashes([f"state|{key}" for key in keys]), strict=True):
+            stream, _, epoch = key.rpartition("|")
+            place = Place(stream, int(epoch))
+            found.append(
+                Extent(place, int(state["order"]), int(state["last"]), int(state["sent"]), int(state["trimmed"]))
+            )
+        return sorted(found, key=lambda extent: (extent.place.stream, -extent.order))
+
+    def kept(self) -> tuple[StreamKept, ...]:
+        """Return what a birth tells of the buffer."""
+        return tuple(
+            StreamKept(stream=e.place.stream, epoch=e.place.epoch, first=e.trimmed + 1, last=e.last)
+            for e in self.extents()
+        )
+
+    def read(self, place: Place, *, after: int, count: int) -> list[Stored]:
+        """Return up to `count` batches that begin after number `after`, in order."""
+        entries = self._client.entries(f"batch|{place.key}", low=f"({after}-0", count=count)
+        gaps = self._client.hash(f"gaps|{place.key}") if entries else {}
+        return [_stored(place, entry_id, fields, gaps) for entry_id, fields in entries]
+
+    def note_sent(self, place: Place, last: int) -> None:
+        """Remember that everything up to `last` has been sent at least once."""
+        with self._lock:
+            sent = int(self._client.hash_field(f"state|{place.key}", "sent") or 0)
+            if last > sent:
+                self._client.transaction([("HSET", f"state|{place.key}", "sent", last)])
+
+    def apply_held(self, held: StreamHeld) -> int:
+        """Trim what the cloud holds and we have sent; return how many batches went."""
+        place = Place(held.stream, held.epoch)
+        with self._lock:
+            state = self._client.hash(f"state|{place.key}")
+            if not state:
+                return 0
+            sent, trimmed = int(state["sent"]), int(state["trimmed"])
+            limit = min(held.contiguous, sent)
+            gone = 0
+            if limit > trimmed:
+                gone = self._client.trim_through(f"batch|{place.key}", f"{limit}-0")
+                self._client.transaction([("HSET", f"state|{place.key}", "trimmed", limit)])
+            for first, last in held.ranges:
+                gone += self._drop_within(place, first, min(last, sent))
+            return gone
+
+    def _drop_within(self, place: Place, first: int, last: int) -> int:
+        entries = self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{last}-0")
+        ids = [entry_id for entry_id, fields in entries if _stored(place, entry_id, fields, {}).last <= last]
+        return self._client.delete_entries(f"batch|{place.key}", ids)
+
+    def replace_by_gap(self, place: Place, first: int, *, cause: str) -> None:
+        """Turn the batch that begins at `first` into a gap of the same range: the cloud will never take it.
+
+        An entry of a Redis stream cannot be changed, nor its id given again: so the cause lies beside it.
+        """
+        self._client.transaction([("HSET", f"gaps|{place.key}", first, cause)])
+
+    def lost_by_cloud(self, held: StreamHeld) -> list[Range]:
+        """Return the numbers that neither the cloud holds nor we keep: they were acked by a store since restored."""
+        place = Place(held.stream, held.epoch)
+        last = int(self._client.hash_field(f"state|{place.key}", "last") or 0)
+        entries = self._client.entries(f"batch|{place.key}")
+        kept = [(b.first, b.last) for b in (_stored(place, eid, fields, {}) for eid, fields in entries)]
+        return holes([*kept, *held.ranges, (1, held.contiguous)], last=last)
+
+    def forget_drained(self) -> None:
+        """Drop what is known of drained epochs beyond the newest few of each stream."""
+        seen: dict[str, int] = {}
+        for extent in self.extents():
+            stream = extent.place.stream
+            seen[stream] = seen.get(stream, 0) + 1
+            if seen[stream] > EPOCHS_KEPT and extent.trimmed >= extent.last:
+                key = extent.place.key
+                self._client.transaction(
+                    [("SREM", "known", key), ("DEL", f"state|{key}", f"batch|{key}", f"gaps|{key}")]
+                )
+
+
+def _set_hash(key: str, fields: Mapping[str, str]) -> Command:
+    return ("HSET", key, *(part for item in sorted(fields.items()) for part in item))
+
+
+def _stored(place: Place, entry_id: str, fields: Mapping[bytes, bytes], replaced: Mapping[str, str]) -> Stored:
+    last, at, form, gaps = msgpack.unpackb(fields[b"h"])
+    first = int(entry_id.partition("-")[0])
+    payload = fields[b"p"]
+    if str(first) in replaced:
+        payload, gaps = b"", [[first, last, replaced[str(first)]]]
+    return Stored(
+        place=place,
+        first=first,
+        last=last,
+        at=Instant.model_validate(at),
+        format=form,
+        payload=payload,
+        gaps=tuple(Gap(first=g[0], last=g[1], cause=g[2]) for g in gaps),
+    )

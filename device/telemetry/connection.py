@@ -1,0 +1,146 @@
+"""Redis, as much of it as we use: typed calls, errors translated. The one place that imports the client."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from broker.errors import Passing
+
+TIMEOUT_S = 5.0
+SEQUENCE_MAX = 2**64 - 1
+
+Entry = tuple[str, dict[bytes, bytes]]
+Command = tuple[str | bytes | int, ...]
+
+
+class RedisUnavailable(Passing):
+    """A Redis child did not answer, or would not take a write: it is restarting, loading, or full."""
+
+
+class StreamInfo(NamedTuple):
+    """Entries ever added, entries there now, and the newest id ever given."""
+
+    added: int
+    length: int
+    newest: str
+
+
+class Client:
+    """A connection pool to one Redis on a unix socket. Every call may raise `RedisUnavailable`."""
+
+    def __init__(self, socket: Path, *, user: str | None = None, password: str | None = None) -> None:
+        self._redis: Any = Redis(
+            unix_socket_path=str(socket),
+            username=user,
+            password=password,
+            socket_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),  # a write sent twice by the client is not the write that was meant
+        )
+
+    def ping(self) -> bool:
+        with _translated():
+            return bool(self._redis.ping())
+
+    def hash(self, key: str) -> dict[str, str]:
+        """Return a hash as text; empty when there is none."""
+        with _translated():
+            return {name.decode(): value.decode() for name, value in self._redis.hgetall(key).items()}
+
+    def hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(key)
+            return [{n.decode(): v.decode() for n, v in found.items()} for found in pipeline.execute()]
+
+    def hash_field(self, key: str, field: str) -> bytes | None:
+        with _translated():
+            value: bytes | None = self._redis.hget(key, field)
+            return value
+
+    def members(self, key: str) -> list[str]:
+        with _translated():
+            return sorted(member.decode() for member in self._redis.smembers(key))
+
+    def increment(self, key: str) -> int:
+        with _translated():
+            return int(self._redis.incr(key))
+
+    def transaction(self, commands: Sequence[Command]) -> list[Any]:
+        """Do all commands or none; with the store's settings the answer means that all has reached the disk."""
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=True)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+    def entries(self, key: str, *, low: str = "-", high: str = "+", count: int | None = None) -> list[Entry]:
+        """Return a stream's entries between two ids (`(` before an id leaves it out)."""
+        with _translated():
+            return [(eid.decode(), dict(fields)) for eid, fields in self._redis.xrange(key, low, high, count=count)]
+
+    def wait_for_entries(self, after: Mapping[str, str], *, block_ms: int) -> bool:
+        """Wait until any of the streams has an entry after its id; return whether one has."""
+        with _translated():
+            return bool(self._redis.xread(dict(after), count=1, block=block_ms))
+
+    def stream_info(self, key: str) -> StreamInfo | None:
+        """Return the counters of a stream; None when there is no such stream."""
+        with _translated():
+            try:
+                info = self._redis.xinfo_stream(key)
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    return None
+                raise
+        newest = info["last-generated-id"]
+        return StreamInfo(int(info["entries-added"]), int(info["length"]), newest.decode())
+
+    def trim_through(self, key: str, entry_id: str) -> int:
+        """Drop the stream's entries up to and with `entry_id`; return how many."""
+        milliseconds, _, sequence = entry_id.partition("-")
+        above = f"{milliseconds}-{min(int(sequence) + 1, SEQUENCE_MAX)}"
+        with _translated():
+            return int(self._redis.xtrim(key, minid=above, approximate=False))
+
+    def delete_entries(self, key: str, ids: Sequence[str]) -> int:
+        with _translated():
+            return int(self._redis.xdel(key, *ids)) if ids else 0
+
+    def set_user(self, name: str, rules: Sequence[str]) -> None:
+        with _translated():
+            self._redis.execute_command("ACL", "SETUSER", name, *rules)
+
+    def delete_user(self, name: str) -> None:
+        with _translated():
+            self._redis.execute_command("ACL", "DELUSER", name)
+
+    def users(self) -> list[str]:
+        with _translated():
+            return sorted(n.decode() if isinstance(n, bytes) else n for n in self._redis.acl_users())
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Raise `RedisUnavailable` for what passes; other answers of the server are bugs and rise as they are."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise RedisUnavailable(f"no answer from Redis: {error}") from error
+    except ResponseError as error:
+        if str(error).startswith(("OOM", "LOADING", "MISCONF", "BUSY")):
+            raise RedisUnavailable(f"Redis does not take writes: {error}") from error
+        raise
+    except RedisError as error:
+        raise RedisUnavailable(f"Redis: {error}") from error

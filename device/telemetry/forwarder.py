@@ -1,0 +1,111 @@
+"""TCP for services that ask for it: a forwarder for each app network, bound to that network's bridge device.
+
+A server bound to the bridge's *address* would answer whoever has a route to it (measured); bound to the *device* it
+takes only what comes in from that network. Behind it lies the intake's unix socket, so nothing listens for others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import socketserver
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SO_BINDTODEVICE = 25  # asm-generic/socket.h; named in the socket module only from Python 3.12 on some platforms
+CONNECTIONS_MAX = 64  # of one network; the intake itself takes 256 for all
+IDLE_S = 300.0
+CHUNK = 64 * 1024
+
+
+class Forwarders:
+    """Owns the listeners. The reconcile thread says which networks need one."""
+
+    def __init__(self, socket_path: Path, *, port: int) -> None:
+        self._socket_path = socket_path
+        self._port = port
+        self._servers: dict[str, _Server] = {}
+        self.errors: dict[str, str] = {}
+
+    def ensure(self, bridges: Mapping[str, str]) -> None:
+        """Listen on exactly these networks: engine network id -> bridge device."""
+        for network in self._servers.keys() - bridges.keys():
+            self._servers.pop(network).close()
+        for network, device in bridges.items():
+            if network in self._servers:
+                continue
+            try:
+                self._servers[network] = _Server(device, self._port, self._socket_path)
+                self.errors.pop(network, None)
+            except OSError as error:
+                self.errors[network] = f"cannot listen on {device}:{self._port}: {error}"
+                log.error("telemetry forwarder: %s", self.errors[network])
+
+    def close(self) -> None:
+        self.ensure({})
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, device: str, port: int, socket_path: Path) -> None:
+        self._device = device
+        self.socket_path = socket_path
+        self.slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(("0.0.0.0", port), _Forward)  # noqa: S104 - bound to one device below, whatever the address
+        self._thread = threading.Thread(target=self.serve_forever, name=f"forward-{device}", daemon=True)
+        self._thread.start()
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, self._device.encode())
+        super().server_bind()
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        log.debug("a forwarded connection ended", exc_info=True)
+
+
+class _Forward(socketserver.BaseRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        if not self.server.slots.acquire(blocking=False):
+            return  # over the limit: the app sees a closed connection and tries again
+        try:
+            with socket.socket(socket.AF_UNIX) as upstream:
+                upstream.connect(str(self.server.socket_path))
+                _pump(self.request, upstream)
+        except OSError as error:
+            log.debug("forwarded connection: %s", error)
+        finally:
+            self.server.slots.release()
+
+
+def _pump(app: socket.socket, intake: socket.socket) -> None:
+    """Copy both ways until both are done; the end of one direction is passed on and the other goes on."""
+    other = {app: intake, intake: app}
+    reading = {app, intake}
+    while reading:
+        ready, _, _ = select.select(list(reading), [], [], IDLE_S)
+        if not ready:
+            return
+        for source in ready:
+            data = source.recv(CHUNK)
+            if data:
+                other[source].sendall(data)
+                continue
+            reading.discard(source)
+            if source is intake:
+                return
+            with contextlib.suppress(OSError):
+                other[source].shutdown(socket.SHUT_WR)

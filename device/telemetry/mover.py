@@ -1,0 +1,152 @@
+"""The mover: packs what apps wrote into numbered batches, and says what an app erased before we had it.
+
+For each stream: read past the cursor, write the batch and the new cursor in one transaction of the store, then trim the
+intake. A crash between the last two repeats only the trim. What the app trimmed away itself (`XADD .. MAXLEN`) shows as
+entries added that we neither moved nor see: these become a gap `trimmed_by_app`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from broker.payloads import SAMPLES, Sample, pack_samples
+from device.telemetry.buffer import Buffer
+from device.telemetry.connection import Client, Entry, RedisUnavailable
+
+log = logging.getLogger(__name__)
+
+COUNT_MAX = 500  # samples in a batch: 500 of 100 bytes pack into a few kilobytes
+BYTES_MAX = 96 * 1024  # of fields in a batch, before compression: the channel takes 256 KiB
+BLOCK_MS = 500
+FIELD_CHARS_MAX = 8192
+UNAVAILABLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What was seen of one stream: `moved` and `lost` since the intake's own counter began."""
+
+    cursor: str = "0-0"
+    moved: int = 0
+    lost: int = 0
+
+    def fields(self) -> dict[str, str]:
+        return {"cursor": self.cursor, "moved": str(self.moved), "lost": str(self.lost)}
+
+
+def newly_lost(counters: Counters, *, added: int, length: int) -> int:
+    """Return how many entries the app erased since the last look; negative when the intake began anew. Pure."""
+    return added - counters.moved - counters.lost - length
+
+
+class Mover:
+    """Moves samples from the intake to the buffer."""
+
+    def __init__(
+        self,
+        intake: Client,
+        buffer: Buffer,
+        *,
+        streams: Callable[[], dict[str, str]],
+        linger_s: float,
+        moved: Callable[[], None],
+    ) -> None:
+        self._intake = intake
+        self._buffer = buffer
+        self._streams = streams
+        self._linger_s = linger_s
+        self._moved = moved
+
+    def run(self, stopping: threading.Event) -> None:
+        """Move until `stopping`."""
+        while not stopping.is_set():
+            streams = sorted(set(self._streams().values()))
+            try:
+                if not streams:
+                    stopping.wait(UNAVAILABLE_S)
+                    continue
+                if self._wait_for_samples(streams):
+                    stopping.wait(self._linger_s)
+                for stream in streams:
+                    self._move(stream)
+            except RedisUnavailable as error:
+                log.warning("samples wait: %s", error)
+                stopping.wait(UNAVAILABLE_S)
+
+    def _wait_for_samples(self, streams: Sequence[str]) -> bool:
+        cursors = {stream: self._counters(stream).cursor for stream in streams}
+        return self._intake.wait_for_entries(cursors, block_ms=BLOCK_MS)
+
+    def _counters(self, stream: str) -> Counters:
+        fields = self._buffer.cursor(stream)
+        if not fields:
+            return Counters()
+        return Counters(fields["cursor"], int(fields["moved"]), int(fields["lost"]))
+
+    def _move(self, stream: str) -> None:
+        """Move everything that waits in one stream, a batch at a time."""
+        while (counters := self._settled(stream)) is not None:
+            waiting = self._intake.entries(stream, low=f"({counters.cursor}", count=COUNT_MAX)
+            info = self._intake.stream_info(stream)
+            lost = max(0, newly_lost(counters, added=info.added, length=info.length)) if info is not None else 0
+            entries = _bounded(waiting)
+            if not entries and not lost:
+                return
+            newest = entries[-1][0] if entries else counters.cursor
+            after = Counters(newest, counters.moved + len(entries), counters.lost + lost)
+            self._buffer.append(
+                stream,
+                count=len(entries),
+                format=SAMPLES,
+                payload=pack_samples([_sample(entry_id, fields) for entry_id, fields in entries]) if entries else b"",
+                gap_causes=((lost, "trimmed_by_app"),) if lost else (),
+                cursor=(stream, after.fields()),
+            )
+            self._intake.trim_through(stream, newest)
+            self._moved()
+
+    def _settled(self, stream: str) -> Counters | None:
+        """Trim what a crash left behind, and begin anew when the intake did.
+
+        Returns the counters that now hold; None when the app has not written anything yet.
+        """
+        counters = self._counters(stream)
+        self._intake.trim_through(stream, counters.cursor)
+        info = self._intake.stream_info(stream)
+        if info is None:
+            return None
+        began_anew = newly_lost(counters, added=info.added, length=info.length) < 0
+        if began_anew or _order(info.newest) < _order(counters.cursor):
+            log.warning("the intake lost what it knew of %s; reading it from its start", stream)
+            counters = Counters("0-0", info.added - info.length, 0)
+            self._buffer.set_cursor(stream, counters.fields())
+        return counters
+
+
+def _bounded(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries from the front that fit a batch: at least one."""
+    taken: list[Entry] = []
+    size = 0
+    for entry_id, fields in entries:
+        size += sum(min(len(k), FIELD_CHARS_MAX) + min(len(v), FIELD_CHARS_MAX) for k, v in fields.items())
+        if taken and size > BYTES_MAX:
+            break
+        taken.append((entry_id, fields))
+    return taken
+
+
+def _sample(entry_id: str, fields: dict[bytes, bytes]) -> Sample:
+    at_ms = min(int(entry_id.partition("-")[0]), 2**63 - 1)
+    return Sample(at_ms, {_clipped(name): _clipped(value) for name, value in fields.items()})
+
+
+def _clipped(value: bytes) -> str:
+    return value[:FIELD_CHARS_MAX].decode(errors="replace")
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,288 @@
+"""The worker's composition root: builds the parts, starts them, stops them in reverse. It decides nothing."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from importlib.metadata import PackageNotFoundError, version
+
+from broker.channels import inbox_filter
+from broker.clock import SystemClock, boot_id
+from broker.errors import Refused
+from broker.ids import new_id
+from broker.messages import Instant, Sync
+from broker.session import Session, SessionConfig
+from broker.threads import SupervisedThread
+from broker.tls import client_context
+from broker.transport import Publication
+from device import conditions, host
+from device.checked_file import CheckedFile
+from device.cloud_client import CloudClient
+from device.commands import Commands
+from device.config import Identity, Owner, Paths, read_identity
+from device.connections import Connections
+from device.engine.docker import DockerEngine
+from device.engine.port import EngineUnavailable
+from device.inbox import Inbox
+from device.ledger import Accepted, Ledger
+from device.logs.follower import Followers
+from device.mailbox import Mailbox
+from device.presence import Presence, Standing
+from device.reconcile.judgements import Judgements
+from device.reconcile.loop import Reconciler, Report
+from device.replies import Replies
+from device.reporter import Reporter
+from device.store_memory import StoreMemory
+from device.surroundings import Surroundings
+from device.telemetry import servers
+from device.telemetry.accounts import Accounts
+from device.telemetry.buffer import Buffer
+from device.telemetry.connection import Client
+from device.telemetry.forwarder import Forwarders
+from device.telemetry.mover import Mover
+from device.telemetry.shipper import Shipper
+from device.trust import Trust
+from device.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One device's worker. `run` returns the exit status."""
+
+    def __init__(self, paths: Paths, owner: Owner) -> None:
+        identity, signer = read_identity(paths)
+        self._identity: Identity = identity
+        self._signer = signer
+        self._stopping = threading.Event()
+        self._status = 0
+        self._clock = SystemClock()
+        boot, ref = boot_id(), identity.ref
+
+        self.engine = DockerEngine(device=ref.device, url=owner.engine)
+        self.mailbox = Mailbox()
+        self.uplink = Uplink(device=ref, mac=identity.mac)
+        self.connections = Connections(paths.state / "connections", boot=boot)
+        self.replies = Replies(self.uplink, clock=self._clock)
+        self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
+        self.trust = Trust(CheckedFile(paths.ledger / "trust"), device=ref, root=base64.b64decode(identity.root_key))
+        self.ledger = Ledger(CheckedFile(paths.ledger / "accepted"), device=ref)
+
+        accounts = Accounts(paths.telemetry / "accounts.json", socket_folder=paths.intake_folder)
+        intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
+        self.buffer = Buffer(
+            Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=lambda: self._now(boot)
+        )
+        self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
+        self.followers = Followers(self.engine, self.buffer)
+        self.surroundings = Surroundings(
+            device=ref.device,
+            registry=identity.registry,
+            engine=self.engine,
+            accounts=accounts,
+            intake=intake,
+            forwarders=self.forwarders,
+            followers=self.followers,
+        )
+        self.store_memory = StoreMemory(paths.state / "store")
+        settings = owner.telemetry
+        self.children = (
+            servers.store_server(paths, settings, on_up=self.buffer.begin_epoch),
+            servers.intake_server(
+                paths, settings, password=accounts.worker_password, on_up=self.surroundings.apply_accounts
+            ),
+        )
+        self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)
+        self.mover = Mover(
+            intake,
+            self.buffer,
+            streams=lambda: accounts.streams,
+            linger_s=settings.linger_ms / 1000,
+            moved=self.shipper.poke,
+        )
+        self._host = host.describe(self.engine, zone=owner.zone)
+        self.presence = Presence(
+            self.uplink,
+            instance=self.store_memory.install_id(lambda: new_id("w")),
+            version=_version(),
+            host=lambda: self._host,
+            standing=self._standing,
+            beat_s=float(identity.keepalive_s),
+            clock=self._clock,
+        )
+        cloud = CloudClient(identity.cloud, ca=paths.ca)
+        self.reconciler = Reconciler(
+            engine=self.engine,
+            mailbox=self.mailbox,
+            judgements=Judgements(paths.ledger / "judgements.json"),
+            policy=owner.policy,
+            clock=self._clock,
+            place_for=self.surroundings.place_for,
+            token_for=lambda image: cloud.registry_token(ref, signer, (_repository(image),)),
+            report=self._report,
+            progress=self.reporter.progress,
+            observed=self.surroundings.observed,
+        )
+        self.inbox = Inbox(
+            device=ref,
+            mac=identity.mac,
+            trust=self.trust,
+            ledger=self.ledger,
+            commands=Commands(paths.ledger / "command", self.replies),
+            uplink=self.uplink,
+            accepted=self._accepted,
+            synced=self._synced,
+            refused=lambda channel, error: self.reporter.condition(conditions.refused(channel, error)),
+        )
+        self.session = Session(
+            SessionConfig(
+                addresses=identity.endpoints,
+                client_id=ref.cn,
+                tls=lambda: client_context(paths.ca, paths.certificate, paths.key),
+                subscriptions=((inbox_filter(ref), 1),),
+                keepalive_s=identity.keepalive_s,
+            ),
+            self,
+        )
+        self.uplink.attach(self.session)
+        self.threads = (
+            self._thread("log-packer", self.followers.run),
+            self._thread("mover", self.mover.run),
+            self._thread("shipper", self.shipper.run),
+            self._thread("reconcile", self.reconciler.run),
+            self._thread("engine-events", self._watch_engine),
+            self._thread("replies", self.replies.run),
+            self._thread("reporter", self.reporter.run),
+            self._thread("presence", self.presence.run),
+            self._thread("inbox", self.inbox.run),
+        )
+
+    # --- life
+
+    def run(self) -> int:
+        """Work until `stop` is called; return the exit status."""
+        self.trust.load()
+        for child in self.children:
+            child.start()
+        held = self.ledger.load(self.trust.verifier_for_desired())
+        if held is not None:
+            self._accepted(held)
+        for thread in self.threads:
+            thread.start()
+        self.session.start()
+        log.info("worker of %s is up", self._identity.ref)
+        self._stopping.wait()
+        self._wind_down()
+        return self._status
+
+    def stop(self) -> None:
+        """End the worker; apps go on running. Safe in a signal handler."""
+        self._stopping.set()
+
+    def _wind_down(self) -> None:
+        for thread in self.threads:
+            thread.stop()
+        for wake in (self.mailbox, self.shipper, self.replies, self.reporter, self.presence, self.inbox):
+            wake.poke()
+        self.engine.close()
+        self.session.stop()
+        for thread in reversed(self.threads):
+            if not thread.join(10.0):
+                log.warning("thread %s does not end", thread.name)
+        self.forwarders.close()
+        self.followers.pack()
+        for child in reversed(self.children):
+            child.stop()
+
+    def _thread(self, name: str, body: object) -> SupervisedThread:
+        assert callable(body)
+        return SupervisedThread(name, body, gave_up=self._gave_up, monotonic=self._clock.monotonic)
+
+    def _gave_up(self, name: str) -> None:
+        log.error("thread %s failed too often; the worker ends so that its supervisor starts it afresh", name)
+        self._status = 70
+        self._stopping.set()
+
+    # --- what the session tells
+
+    def opening(self) -> Publication | None:
+        conn = self.connections.next()
+        self.reporter.started_after(conn.count)
+        return self.uplink.open(conn)
+
+    def up(self, resumed: bool) -> None:
+        log.info("connected (%s)", "resumed" if resumed else "new session")
+        for part in (self.presence, self.reporter, self.replies):
+            part.link_up()
+        self.shipper.poke()
+
+    def down(self, reason: str) -> None:
+        log.info("not connected: %s", reason)
+
+    def message(self, topic: str, payload: bytes) -> None:
+        self.inbox.put(topic, payload)
+
+    # --- what the parts tell each other
+
+    def _accepted(self, accepted: Accepted) -> None:
+        self.reporter.accepted(accepted.generation)
+        self.reporter.condition(conditions.reserved(accepted.desired))
+        self.mailbox.put(accepted.desired)
+
+    def _synced(self, sync: Sync) -> None:
+        self.reporter.held(sync.status)
+        self.replies.held(sync.replies)
+        self.shipper.synced(sync)
+        if self.store_memory.is_news(sync.store):
+            self.presence.born_again()
+        self.presence.synced(sync)
+        self._return_accepted(sync)
+
+    def _return_accepted(self, sync: Sync) -> None:
+        """Send our accepted state to a cloud that holds an older one: its database came from a backup."""
+        held = self.ledger.accepted
+        if held is not None and (sync.desired is None or sync.desired.order < held.generation.order):
+            era, generation = held.generation.order
+            self.replies.add(f"accepted-{era}-{generation}", about="accepted", ok=True, envelope=held.sealed)
+
+    def _report(self, report: Report) -> None:
+        self.reporter.condition(conditions.engine(report.engine_error))
+        self.reporter.condition(conditions.intake(self.forwarders.errors))
+        if not report.engine_error:
+            self.reporter.instances(report.instances)
+
+    def _standing(self) -> Standing:
+        held = self.ledger.accepted
+        return Standing(
+            accepted=None if held is None else held.generation,
+            streams=self.buffer.kept(),
+            status=self.reporter.revision,
+            store=self.store_memory.store,
+        )
+
+    def _watch_engine(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                if self.engine.wait_for_event(30.0):
+                    self.mailbox.poke()
+            except EngineUnavailable:
+                self.mailbox.poke()
+                stopping.wait(1.0)
+            except Refused as error:
+                log.warning("no events from the engine: %s", error)
+                stopping.wait(5.0)
+
+    def _now(self, boot: str) -> Instant:
+        return Instant(boot=boot, mono_ms=int(self._clock.monotonic() * 1000), wall_ms=self._clock.wall_ms())
+
+
+def _repository(image: str) -> str:
+    return image.partition("@")[0].partition("/")[2]
+
+
+def _version() -> str:
+    try:
+        return version("skerry")
+    except PackageNotFoundError:
+        return "0"
