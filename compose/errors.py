@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broker.errors import Refused
+from broker.errors import Passing, Refused
 
 Path = tuple[str | int, ...]  # of a key inside a file: ("services", "web", "ports", 0)
 
@@ -78,3 +78,40 @@ class Unsupported(ComposeError):
 
     def __init__(self, message: str, *, place: Place = NOWHERE, path: Path) -> None:
         super().__init__(message, place=place, path=path, reason="compose_unsupported")
+
+
+class ImageMissing(Refused):
+    """An image is neither in the local engine nor in a registry that can be asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("image_missing", one_line(message))
+
+
+class BuildFailed(Refused):
+    """An image could not be built. `lines` are the last ones of the step that failed."""
+
+    def __init__(self, message: str, *, lines: tuple[str, ...] = ()) -> None:
+        super().__init__("build_failed", one_line(message))
+        self.lines = lines
+
+
+class PushUnauthorized(Refused):
+    """The registry does not let this user push there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("push_unauthorized", one_line(message))
+
+
+class PushFailed(Refused):
+    """The engine or the registry refuses the image for another reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("push_failed", one_line(message))
+
+
+class RegistryUnreachable(Passing):
+    """A registry did not answer, or not as one."""
+
+
+class EngineUnreachable(Passing):
+    """The local container engine did not answer."""
