@@ -44,7 +44,7 @@ def enroll(
 
     paths = Paths(state)
     owner = read_owner(paths.owner)
-    text = sys.stdin.read() if token == "-" else token
+    text = sys.stdin.read() if token == "-" else token  # noqa: S105 - a file name, not a secret
     engine = DockerEngine(device="none", url=owner.engine)
     identity = enroll_device(text, paths, name=name, host=host.describe(engine, zone=owner.zone))
     if as_json:
@@ -54,7 +54,13 @@ def enroll(
 
 
 @app.command()
-def run(state: State = DEFAULT_STATE, verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+def run(
+    state: State = DEFAULT_STATE,
+    broker: Annotated[
+        list[str] | None, typer.Option(help="host:port to connect to instead of what enrollment gave, e.g. a tunnel.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+) -> None:
     """Run the worker until it is told to end. Apps go on running without it."""
     from device.worker import Worker
 
@@ -67,7 +73,7 @@ def run(state: State = DEFAULT_STATE, verbose: Annotated[bool, typer.Option("--v
         logging.getLogger(noisy).setLevel(logging.WARNING)
     paths = Paths(state)
     paths.prepare()
-    worker = Worker(paths, read_owner(paths.owner))
+    worker = Worker(paths, read_owner(paths.owner), brokers=tuple(broker or ()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     raise typer.Exit(worker.run())

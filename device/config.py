@@ -162,6 +162,8 @@ def read_identity(paths: Paths) -> tuple[Identity, Signer]:
 
 
 def endpoint(text: str) -> Endpoint:
-    """Return the parts of `host:port`."""
+    """Return the parts of `host:port`; raise `Refused` when it is something else."""
     host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Refused("bad_address", f"{text!r} is not host:port")
     return Endpoint(host.strip("[]"), int(port))

@@ -20,7 +20,7 @@ from device import conditions, host
 from device.checked_file import CheckedFile
 from device.cloud_client import CloudClient
 from device.commands import Commands
-from device.config import Identity, Owner, Paths, read_identity
+from device.config import Identity, Owner, Paths, endpoint, read_identity
 from device.connections import Connections
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """One device's worker. `run` returns the exit status."""
 
-    def __init__(self, paths: Paths, owner: Owner) -> None:
+    def __init__(self, paths: Paths, owner: Owner, *, brokers: tuple[str, ...] = ()) -> None:
         identity, signer = read_identity(paths)
         self._identity: Identity = identity
         self._signer = signer
@@ -137,7 +137,7 @@ class Worker:
         )
         self.session = Session(
             SessionConfig(
-                addresses=identity.endpoints,
+                addresses=tuple(endpoint(text) for text in brokers) or identity.endpoints,
                 client_id=ref.cn,
                 tls=lambda: client_context(paths.ca, paths.certificate, paths.key),
                 subscriptions=((inbox_filter(ref), 1),),

@@ -1,0 +1,1 @@
+"""Apps and a demonstration to try Skerry with."""

@@ -1,0 +1,1 @@
+"""The main job, live, on real parts: `./run demo`."""
