@@ -112,9 +112,6 @@ _INSIDE: dict[str, Row] = {
     **_rows(Fate.REFUSED, _SWARM, "deploy.resources.reservations.generic_resources"),
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.delay"),
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.window"),
-    **_supported(
-        "deploy.resources", "deploy.resources.limits", "deploy.resources.reservations", "deploy.restart_policy"
-    ),
     "deploy.mode": Row(Fate.SUPPORTED, "replicated or global"),
     "deploy.replicas": Row(Fate.SUPPORTED, "only 1"),
     **_rows(Fate.IGNORED, "the engines of devices do not know it; interval counts", "healthcheck.start_interval"),
@@ -124,7 +121,19 @@ _INSIDE: dict[str, Row] = {
     **_rows(Fate.REFUSED, _NO_FIELD, "networks.*.mac_address"),
     **_rows(Fate.IGNORED, "the order of networks has no meaning on a device", "networks.*.gw_priority"),
     **_rows(Fate.IGNORED, "the order of networks has no meaning on a device", "networks.*.priority"),
-    **_supported("ports[]", "volumes[]", "volumes[].bind", "volumes[].volume", "networks.*"),
+    **_supported(
+        *(f"healthcheck.{key}" for key in ("test", "interval", "timeout", "start_period", "retries", "disable")),
+        *(f"logging.{key}" for key in ("driver", "options")),
+        *("networks.*", "networks.*.aliases", "networks.*.ipv4_address", "networks.*.ipv6_address"),
+        *("ports[]", *(f"ports[].{key}" for key in ("target", "published", "host_ip", "protocol", "mode"))),
+        *("volumes[]", *(f"volumes[].{key}" for key in ("type", "source", "target", "read_only"))),
+        *("volumes[].bind", "volumes[].bind.propagation", "volumes[].bind.create_host_path"),
+        *("volumes[].volume", "volumes[].volume.nocopy"),
+        *("volumes[].tmpfs", "volumes[].tmpfs.size", "volumes[].tmpfs.mode"),
+        *("deploy.resources", "deploy.resources.limits", "deploy.resources.reservations", "deploy.restart_policy"),
+        *(f"deploy.resources.limits.{key}" for key in ("cpus", "memory", "pids")),
+        *("deploy.restart_policy.condition", "deploy.restart_policy.max_attempts"),
+    ),
     **_rows(Fate.IGNORED, "it is a note for people", "ports[].name", "ports[].app_protocol"),
     **_rows(Fate.IGNORED, "it has no effect on Linux", "volumes[].consistency"),
     **_rows(Fate.IGNORED, "devices have no labels of SELinux", "volumes[].bind.selinux"),
@@ -185,7 +194,10 @@ TOP_LEVEL: Mapping[str, Row] = {
 
 
 def judged(section: str, name: str, part: Mapping[str, Plain]) -> Iterator[Judged]:
-    """Return the keys of one service, network or volume that are ignored or refused, in a stable order."""
+    """Return the keys of one service, network or volume that are ignored or refused, in a stable order.
+
+    Below a key that has rows of its own, what has no row is refused: a key that the table forgets does no harm.
+    """
     yield from _judged(ROWS[section], dict(part), "", f"{section}.{name}")
 
 
@@ -199,11 +211,11 @@ def _judged(rows: Mapping[str, Row], value: Plain, pattern: str, path: str) -> I
         inner = f"{pattern}.{key}" if pattern else key
         if inner not in rows and f"{pattern}.*" in rows:
             inner = f"{pattern}.*"
-        row = rows.get(inner)
-        if row is not None and row.fate is not Fate.SUPPORTED:
+        row = rows.get(inner, Row(Fate.SUPPORTED) if key.startswith("x-") else Row(Fate.REFUSED, _NO_FIELD))
+        if row.fate is not Fate.SUPPORTED:
             if not _switched_off(value[key]):
                 yield Judged(f"{path}.{key}", row)
-        else:
+        elif any(other.startswith((f"{inner}.", f"{inner}[]")) for other in rows):
             yield from _judged(rows, value[key], inner, f"{path}.{key}")
 
 
