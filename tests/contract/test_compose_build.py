@@ -6,25 +6,22 @@ import contextlib
 import json
 import os
 import shutil
-import socket
-import subprocess
-import time
-import urllib.error
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker.errors
 import pytest
 
 from compose.build import Engine, Progress, connect, publish_images
-from compose.errors import BuildFailed, ImageMissing, RegistryUnreachable
+from compose.errors import BuildFailed, ImageMissing, PushUnauthorized, RegistryUnreachable
 from compose.load import load
 from compose.project import Project
 from compose.to_appspec import app_spec
+from tests.harness.servers import Server, accepts, free_port, program
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVERS = os.pathsep.join([str(ROOT / ".skerry" / "servers" / "bin"), os.environ.get("PATH", "")])
 NAMESPACE = "oaaaaaaaaaaa/abbbbbbbbbbb"
 DOCKERFILE = """\
 FROM scratch
@@ -38,70 +35,38 @@ CMD ["/bin/busybox", "cat", "/etc/motd"]
 pytestmark = pytest.mark.servers
 
 
-def absent(what: str) -> None:
-    """Skip where a developer lacks a server; fail where nothing may be lacking."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
-
-
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     if not Path("/var/run/docker.sock").exists() and "DOCKER_HOST" not in os.environ:
-        absent("a container engine")
+        if os.environ.get("CI"):
+            pytest.fail("there is no container engine")
+        pytest.skip("there is no container engine")
     return connect()
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    program = shutil.which("docker-registry", path=SERVERS)
-    if program is None:
-        absent("docker-registry")
-    assert program is not None
-    address = f"127.0.0.1:{free_port()}"
+    port = free_port()
     config = {
         "version": 0.1,
         "log": {"level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": address},
+        "http": {"addr": f"127.0.0.1:{port}"},
     }
     (tmp_path / "registry.yml").write_text(json.dumps(config))  # JSON is YAML
-    with subprocess.Popen([program, "serve", str(tmp_path / "registry.yml")], stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_for(f"http://{address}/v2/", process)
-            yield address
-        finally:
-            process.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the registry ended by itself"
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own loopback server
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)  # there is nothing to wait on but the port
-    pytest.fail("the registry does not answer")
+    argv = [program("docker-registry"), "serve", str(tmp_path / "registry.yml")]
+    server = Server(argv, log=tmp_path / "registry.log", ready=lambda: accepts(port))
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a build context: a static busybox, a Dockerfile, and a file that .dockerignore keeps out."""
-    busybox = shutil.which("busybox", path=SERVERS)
-    if busybox is None:
-        absent("a static busybox")
-    assert busybox is not None
     folder = tmp_path / "skerrytest"
     folder.mkdir()
-    shutil.copy(busybox, folder / "busybox")
+    shutil.copy(program("busybox"), folder / "busybox")
     (folder / "motd").write_text("fair winds\n")
     (folder / "Dockerfile").write_text(DOCKERFILE)
     (folder / ".dockerignore").write_text("secret\n")
@@ -189,6 +154,47 @@ def test_an_image_that_is_nowhere_is_missing(engine: Engine, registry: str, fold
     app = project(folder, f"services: {{late: {{image: '{registry}/nothing/here:1'}}}}")
     with pytest.raises(ImageMissing, match=r"services\.late"):
         publish_images(app, engine=engine, registry=registry, namespace=NAMESPACE)
+
+
+class TokenRegistry(BaseHTTPRequestHandler):
+    """Asks for a bearer token, and notes the one it gets; it stores nothing."""
+
+    tokens: list[str] = []
+
+    def answer(self) -> None:
+        token = self.headers.get("Authorization", "")
+        if token:
+            self.tokens.append(token)
+        body = b'{"errors": [{"code": "DENIED", "message": "not here"}]}'
+        self.send_response(403 if token else 401)
+        self.send_header("WWW-Authenticate", 'Bearer realm="http://127.0.0.1:1/token",service="test"')
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+
+    do_GET = do_HEAD = do_POST = answer  # noqa: N815 - the names that the server looks for
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it so
+        pass
+
+
+def test_the_token_reaches_the_registry_as_it_is(engine: Engine, folder: Path) -> None:
+    app = project(folder, "services: {web: {build: .}}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), TokenRegistry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked: list[str] = []
+
+        def token_for(repository: str) -> str:
+            asked.append(repository)
+            return "aaa.bbb.ccc"
+
+        registry = f"127.0.0.1:{server.server_port}"
+        with pytest.raises(PushUnauthorized, match=r"services\.web"):
+            publish_images(app, engine=engine, registry=registry, namespace=NAMESPACE, token_for=token_for)
+        server.shutdown()
+    assert asked == [f"{NAMESPACE}/web"]
+    assert set(TokenRegistry.tokens) == {"Bearer aaa.bbb.ccc"}
 
 
 def test_a_registry_that_does_not_answer_is_unreachable(engine: Engine, folder: Path) -> None:
