@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, InvalidArgument, NotFound
 
 from device.engine import labels
 from device.engine.docker_spec import container_options, host_options
@@ -243,9 +243,12 @@ class DockerEngine:
             self._events.close()
         with self._lock:
             streams = list(self._streams)
+            client, self._client = self._client, None
         for stream in streams:
             with contextlib.suppress(DockerException, OSError):
                 stream.close()
+        if client is not None:
+            client.close()
 
     def _api(self, timeout_s: int = TIMEOUT_S) -> docker.APIClient:
         with self._lock:
@@ -287,6 +290,7 @@ class _EventWatch:
         self._came.set()
         with contextlib.suppress(DockerException, OSError):
             self._stream.close()
+        self._thread.join(5.0)
 
     def _read(self) -> None:
         with contextlib.suppress(DockerException, requests.RequestException, OSError, ValueError):
@@ -302,7 +306,7 @@ class _EventWatch:
 def _translated(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     try:
         yield
-    except passing:
+    except (*passing, InvalidArgument):  # an argument that docker-py refuses is a bug of ours: let it rise
         raise
     except (NotFound, ImageNotFound) as error:
         raise EngineRefused("not_found", str(error.explanation or error)) from error
@@ -354,8 +358,9 @@ def _network(item: dict[str, Any]) -> NetworkSeen:
     )
 
 
-def _since(since_ns: int) -> float:
-    return since_ns / 1e9
+def _since(since_ns: int) -> float | None:
+    """Return docker-py's `since`: a float cannot hold nanoseconds, so begin a little early and filter."""
+    return max(since_ns - 1_000_000, 1) / 1e9 if since_ns > 0 else None
 
 
 def _log_line(raw: bytes) -> LogLine | None:

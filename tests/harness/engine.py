@@ -1,0 +1,96 @@
+"""A real engine with an image of our own in it, and everything a test made on it removed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException, NotFound
+
+from broker.ids import new_id
+from device.engine.docker import DockerEngine
+from tests.harness.apps import busybox_tar
+from tests.harness.servers import Server, accepts, free_port, program
+
+
+def docker_client() -> docker.APIClient:
+    """Return a client; without an engine a test skips at home and fails in CI."""
+    try:
+        client = docker.APIClient(version="auto", timeout=60)
+        client.ping()
+    except DockerException as error:
+        message = f"no container engine answers; ./run test starts one ({error})"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return client
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """Run a registry without authentication; yield its address."""
+    port = free_port()
+    config = folder / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
+    )
+    server = Server(
+        [program("docker-registry"), "serve", str(config)],
+        log=folder / "registry.log",
+        ready=lambda: accepts(port),
+    )
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+def push_image(client: docker.APIClient, address: str, repository: str, content: bytes) -> str:
+    """Import, push and forget an image; return `address/repository@digest`."""
+    name = f"{address}/{repository}"
+    client.import_image_from_data(busybox_tar({"content": content}), repository=name, tag="test")
+    digest = ""
+    for event in client.push(name, tag="test", stream=True, decode=True, auth_config={"registrytoken": "none"}):
+        assert "error" not in event, event
+        digest = event.get("aux", {}).get("Digest", digest)
+    client.remove_image(f"{name}:test", force=True)
+    return f"{name}@{digest}"
+
+
+@contextmanager
+def device_engine() -> Iterator[DockerEngine]:
+    """Yield an engine for a device nobody else has; remove what it made."""
+    client = docker_client()
+    engine = DockerEngine(device=new_id("d"))
+    try:
+        yield engine
+    finally:
+        remove_everything(engine)
+        engine.close()
+        client.close()
+
+
+def remove_everything(engine: DockerEngine) -> None:
+    seen = engine.observe()
+    for container in seen.containers:
+        engine.remove(container.id)
+    for network in seen.networks:
+        engine.remove_network(network)
+    for volume in sorted(seen.volumes):
+        engine.remove_volume(volume)
+
+
+def remove_images(client: docker.APIClient, address: str) -> None:
+    """Remove every image that came from or went to one registry."""
+    for image in client.images():
+        for name in [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]:
+            if name.startswith(f"{address}/"):
+                try:
+                    client.remove_image(image["Id"], force=True)
+                except NotFound:
+                    continue
