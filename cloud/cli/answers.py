@@ -1,0 +1,238 @@
+"""The API's answers, as far as the command line reads them. Fields it does not know are kept, for `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Answer(BaseModel):
+    """Base of all: frozen, and newer servers may say more."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the answer as it came, for `--json`."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+class Login(Answer):
+    token: str
+    org: str
+    org_name: str = ""
+    user: str = ""
+    expires_ms: int | None = None
+
+
+class Me(Answer):
+    user: str
+    org: str
+    org_name: str = ""
+    scopes: tuple[str, ...] = ()
+    registry: str = ""
+
+
+class Fleet(Answer):
+    fleet: str
+    name: str
+    devices: int = 0
+
+
+class Fleets(Answer):
+    fleets: tuple[Fleet, ...]
+
+
+class EnrollToken(Answer):
+    token: str
+    fleet: str = ""
+    uses: int = 1
+    expires_ms: int | None = None
+
+
+class Generation(Answer):
+    era: int = 0
+    generation: int = 0
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.era}.{self.generation}"
+
+
+class Service(Answer):
+    name: str
+    state: str = ""
+    health: str = "none"
+    reason: str = ""
+    exit_code: int | None = None
+
+
+class Instance(Answer):
+    instance: str = ""
+    name: str
+    release: str = ""
+    state: str = ""
+    message: str = ""
+    services: tuple[Service, ...] = ()
+
+
+class Condition(Answer):
+    type: str
+    status: bool
+    reason: str = ""
+    message: str = ""
+
+
+class Status(Answer):
+    revision: int = 0
+    instances: tuple[Instance, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    disk_free_bytes: int | None = None
+
+
+class Stream(Answer):
+    stream: str
+    epoch: int = 0
+    contiguous: int = 0
+    stored: int = 0
+    gaps: int = 0
+
+
+class Device(Answer):
+    device: str
+    name: str = ""
+    fleet: str = ""
+    enrolled_ms: int | None = None
+    online: bool = False
+    last_seen_ms: int | None = None
+    worker: str | None = None
+    host: Mapping[str, Any] | None = None
+    desired: Generation | None = None
+    accepted: Generation | None = None
+    status: Status | None = None
+    status_at_ms: int | None = None
+    streams: tuple[Stream, ...] = ()
+    contested: bool = False
+
+
+class Devices(Answer):
+    devices: tuple[Device, ...]
+
+
+class AppRow(Answer):
+    app: str
+    name: str
+    releases: int = 0
+    latest: Any = None  # the newest release: its digest, or more about it
+
+    @property
+    def latest_text(self) -> str:
+        latest = self.latest.get("release") if isinstance(self.latest, dict) else self.latest
+        return str(latest or "-")[:19]
+
+
+class Apps(Answer):
+    apps: tuple[AppRow, ...]
+
+
+class ReleaseRow(Answer):
+    release: str
+    version: str | None = None
+    created_ms: int | None = None
+    by: str | None = None
+
+
+class Placed(Answer):
+    instance: str
+    fleet: str = ""
+    release: str | None = None
+    devices: int = 0
+
+
+class App(Answer):
+    app: str
+    name: str
+    namespace: str
+    releases: tuple[ReleaseRow, ...] = ()
+    instances: tuple[Placed, ...] = ()
+
+
+class Released(Answer):
+    release: str
+    version: str | None = None
+    created: bool = True
+
+
+class RegistryToken(Answer):
+    token: str
+    expires_s: int = 0
+
+
+class Deployed(Answer):
+    deployment: str
+    instance: str = ""
+    release: str
+
+
+class Target(Answer):
+    """One device of a deployment."""
+
+    device: str
+    name: str = ""
+    generation: int | None = None
+    state: str = "pending"
+    message: str | None = None
+    online: bool = False
+    last_seen_ms: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.name or self.device
+
+
+class Deployment(Answer):
+    deployment: str
+    app: str = ""
+    release: str = ""
+    fleet: str = ""
+    devices: tuple[Target, ...] = ()
+
+
+class Sample(Answer):
+    device: str
+    stream: str
+    epoch: int = 0
+    seq: int
+    at_ms: int | None = None
+    values: Mapping[str, Any] = Field(default={}, alias="fields")
+
+
+class Gap(Answer):
+    device: str
+    stream: str
+    epoch: int = 0
+    first: int
+    last: int
+    cause: str = ""
+
+
+class Samples(Answer):
+    samples: tuple[Sample, ...]
+    gaps: tuple[Gap, ...] = ()
+    next: str | int | None = None
+
+
+class Line(Answer):
+    device: str
+    app: str | None = None
+    service: str | None = None
+    at_ms: int | None = None
+    stream: str = ""
+    text: str = ""
+    seq: int | None = None
+
+
+class Lines(Answer):
+    lines: tuple[Line, ...]
+    next: str | int | None = None

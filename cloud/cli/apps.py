@@ -1,0 +1,125 @@
+"""`skerry app`: what is pushed and deployed, and what a Compose project says before it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import typer
+
+from cloud.cli.render import moment, note, say, say_json, short, table
+from cloud.cli.surroundings import AsJson, around
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILE...]", help="Compose files or one folder; else this folder.")
+]
+EnvFiles = Annotated[list[Path] | None, typer.Option("--env-file", help="A file of variables, in place of .env.")]
+Profiles = Annotated[list[str] | None, typer.Option("--profile", help="A Compose profile to include.")]
+ProjectName = Annotated[str | None, typer.Option("--name", help="The app's name, in place of the project's.")]
+
+
+def config(
+    context: typer.Context,
+    files: Files = None,
+    *,
+    env_file: EnvFiles = None,
+    profile: Profiles = None,
+    name: ProjectName = None,
+    output: Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to print it.")] = "yaml",
+    as_json: AsJson = False,
+) -> None:
+    """Print the Compose project in canonical form: variables replaced, files merged, defaults written out."""
+    from cloud.cli.project_files import load_project
+    from cloud.cli.yaml_text import yaml_text
+
+    environment = around(context).variables
+    project = load_project(
+        files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
+    )
+    for warning in project.warnings:
+        note(f"warning: {warning}")
+    if as_json or output == "json":
+        say_json(project.plain())
+    else:
+        print(yaml_text(project.plain()), end="")
+
+
+def check(
+    context: typer.Context,
+    files: Files = None,
+    *,
+    env_file: EnvFiles = None,
+    profile: Profiles = None,
+    name: ProjectName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what of a Compose project would be refused or ignored on a device. Nothing is built or sent."""
+    from cloud.cli.project_files import load_project, placeholders
+    from compose.publish_plan import plan
+    from compose.to_appspec import converted
+
+    environment = around(context).variables
+    project = load_project(
+        files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
+    )
+    plan(project)
+    warnings = (*project.warnings, *converted(project, placeholders(project)).warnings)
+    if as_json:
+        say_json({"name": project.name, "services": sorted(project.services), "warnings": list(warnings)})
+        return
+    for warning in warnings:
+        note(f"warning: {warning}")
+    count = len(project.services)
+    ignored = f"; {len(warnings)} warning{'' if len(warnings) == 1 else 's'}" if warnings else ""
+    say(f"{project.name}: {count} service{'' if count == 1 else 's'} can run on a device{ignored}")
+
+
+def list_apps(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the apps."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    with connected(context) as client:
+        answer = client.get("/v1/apps", answers.Apps)
+    if as_json:
+        say_json(answer.plain())
+    else:
+        rows = [(app.name, app.releases, app.latest_text, app.app) for app in answer.apps]
+        say(*table(("APP", "RELEASES", "LATEST", "ID"), rows))
+
+
+def show(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="The app's name.")], as_json: AsJson = False
+) -> None:
+    """Show an app's releases and where it runs."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    with connected(context) as client:
+        app = client.get(f"/v1/apps/{quote(name, safe='')}", answers.App)
+    if as_json:
+        say_json(app.plain())
+        return
+    say(f"{app.name} ({app.app})", "")
+    releases = [(short(row.release), row.version, moment(row.created_ms), row.by) for row in app.releases]
+    say(*table(("RELEASE", "VERSION", "PUSHED", "BY"), releases), "")
+    rows = [(placed.fleet, short(placed.release), placed.devices, placed.instance) for placed in app.instances]
+    say(*table(("FLEET", "RELEASE", "DEVICES", "INSTANCE"), rows))
+
+
+def delete(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The app's name.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where it is deployed: its removal goes first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete an app. Its volumes on devices stay."""
+    from cloud.cli.connect import connected
+
+    with connected(context) as client:
+        client.call("DELETE", f"/v1/apps/{quote(name, safe='')}", force="true" if force else None)
+    if as_json:
+        say_json({"name": name, "deleted": True})
+    else:
+        say(f"deleted {name}")

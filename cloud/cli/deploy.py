@@ -1,0 +1,110 @@
+"""`skerry deploy`: say what a fleet should run, and watch it get there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cloud.cli import exits
+from cloud.cli.durations import seconds_of
+from cloud.cli.errors import RequestRefused
+from cloud.cli.render import note, say, say_json, say_now, short
+from cloud.cli.surroundings import AsJson, around
+
+
+def deploy(
+    context: typer.Context,
+    app: Annotated[str, typer.Argument(help="The app's name.")],
+    *,
+    release: Annotated[str, typer.Option("--release", "-r", help="A digest, a version, or latest.")] = "latest",
+    fleet: Annotated[str, typer.Option("--fleet", "-f", help="The fleet that runs it.")] = "default",
+    variables: Annotated[
+        list[str] | None, typer.Option("--set", help="A variable of the app: KEY=VALUE; may come several times.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch the devices until they run it.")] = False,
+    timeout: Annotated[str, typer.Option(help="How long to watch: 300, 5m, 1h.")] = "300",
+    force: Annotated[bool, typer.Option("--force", help="Also where this release has failed before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a release the desired state of a fleet. Devices that are away follow when they come."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    timeout_s = seconds_of(timeout)
+    body = {
+        "app": app,
+        "release": release,
+        "fleet": fleet,
+        "variables": variables_of(variables or []),
+        "force": force,
+    }
+    with connected(context) as client:
+        deployed = client.post("/v1/deployments", answers.Deployed, body)
+        devices = len((deployed.model_extra or {}).get("devices") or ())
+        if not as_json:
+            count = f"{devices} device{'' if devices == 1 else 's'}"
+            say_now(f"deployment {deployed.deployment}: {app} {short(deployed.release)} to {count} of fleet {fleet}")
+        if not wait:
+            if as_json:
+                say_json(deployed.plain())
+            return
+        here = around(context)
+        from cloud.cli.wait import wait as watch
+
+        waited = watch(
+            client,
+            deployed.deployment,
+            timeout_s=timeout_s,
+            clock=here.clock,
+            pause=here.pause,
+            tell=(lambda line: None) if as_json else say_now,
+        )
+    code, line = ending(waited.verdict.failed, waited.verdict.unreachable, waited.verdict.going, waited.timed_out)
+    if as_json:
+        say_json({"outcome": OUTCOMES[code], "message": line, **waited.deployment.plain()})
+    elif code == exits.OK:
+        say(line)
+    else:
+        note(f"skerry: {line}")
+    raise typer.Exit(code)
+
+
+OUTCOMES = {exits.OK: "converged", exits.DEPLOYMENT_FAILED: "failed", exits.TIMED_OUT: "timed_out"}
+
+
+def ending(
+    failed: tuple[str, ...], unreachable: tuple[str, ...], going: tuple[str, ...], timed_out: bool
+) -> tuple[int, str]:
+    """Return the exit code and the last line of a watched deployment. Pure."""
+    from cloud.cli.verdict import named
+
+    follow = ""
+    if unreachable:
+        one = len(unreachable) == 1
+        follow = (
+            f"{len(unreachable)} device{'' if one else 's'} not reachable ({named(unreachable)}): "
+            f"{'it' if one else 'they'} will follow when {'it comes' if one else 'they come'}"
+        )
+    if failed:
+        rest = f"; {follow}" if follow else ""
+        return exits.DEPLOYMENT_FAILED, f"failed on {named(failed)}; see: skerry device show {failed[0]}{rest}"
+    if timed_out:
+        busy = f"still on the way: {named(going)}" if going else ""
+        return exits.TIMED_OUT, "timed out; " + "; ".join(part for part in (busy, follow) if part)
+    return exits.OK, "all reachable devices converged" + (f"; {follow}" if follow else "")
+
+
+def variables_of(settings: list[str]) -> dict[str, Any]:
+    """Return the variables that `KEY=VALUE` texts set; refuse other texts, and a key set twice."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise RequestRefused(
+                "bad_variable", f"--set {setting[:60]!r} is not KEY=VALUE", hint="write --set PORT=8080"
+            )
+        if key in values:
+            raise RequestRefused("bad_variable", f"--set {key} comes twice", hint="keep one of them")
+        values[key] = value
+    return values

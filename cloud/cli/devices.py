@@ -1,0 +1,88 @@
+"""`skerry device` and `skerry status`: what devices are there, and what each of them says about itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from cloud.cli.durations import seconds_of
+from cloud.cli.errors import RequestRefused
+from cloud.cli.render import moment, note, say, say_json, table
+from cloud.cli.surroundings import AsJson, around
+
+TTL_S_MIN = 1
+
+
+def list_devices(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the devices."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.device_text import device_rows
+
+    with connected(context) as client:
+        answer = client.get("/v1/devices", answers.Devices)
+    if as_json:
+        say_json(answer.plain())
+    else:
+        say(*table(("DEVICE", "FLEET", "ONLINE", "WORKER", "ARCH", "ID"), device_rows(answer.devices)))
+
+
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name or id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known about one device."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.device_text import device_lines
+
+    with connected(context) as client:
+        device = client.get(f"/v1/devices/{quote(name, safe='')}", answers.Device)
+    if as_json:
+        say_json(device.plain())
+    else:
+        say(*device_lines(device, around(context).clock.wall_ms()))
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show each device: whether it can be reached, what it should run, and what it runs."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.device_text import status_lines
+
+    with connected(context) as client:
+        answer = client.get("/v1/devices", answers.Devices)
+    if as_json:
+        say_json(answer.plain())
+    else:
+        say(*status_lines(answer.devices, around(context).clock.wall_ms()))
+
+
+def enroll_token(
+    context: typer.Context,
+    fleet: Annotated[str, typer.Option(help="The fleet that the devices join.")] = "default",
+    uses: Annotated[int, typer.Option(min=1, help="How many devices may use it.")] = 1,
+    ttl: Annotated[str, typer.Option(help="How long it works: 30m, 1h, 7d.")] = "1h",
+    as_json: AsJson = False,
+) -> None:
+    """Print a token that makes a machine a device: `skerry-device enroll TOKEN`."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    ttl_s = seconds_of(ttl)
+    if ttl_s < TTL_S_MIN:
+        raise RequestRefused("bad_duration", "a token that works for no time is of no use", hint="write --ttl 1h")
+    with connected(context) as client:
+        body = {"fleet": fleet, "uses": uses, "ttl_s": ttl_s}
+        token = client.post("/v1/enroll-tokens", answers.EnrollToken, body)
+    if as_json:
+        say_json(token.plain())
+        return
+    say(token.token)
+    until = f" until {moment(token.expires_ms)}" if token.expires_ms else ""
+    count = f"{token.uses} device{'s' if token.uses != 1 else ''}"
+    note(f"for {count} of fleet {token.fleet or fleet}{until}; on the device:")
+    note("  skerry-device enroll TOKEN")

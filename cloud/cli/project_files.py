@@ -1,0 +1,41 @@
+"""The Compose project that a command line names: a folder, files, or what lies here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from broker.appspec import Image
+from cloud.cli.errors import RequestRefused
+from compose.discover import default_files
+from compose.load import load
+from compose.project import Project
+
+PLACEHOLDER = "sha256:" + "0" * 64
+
+
+def load_project(
+    sources: Sequence[Path],
+    *,
+    environment: Mapping[str, str],
+    env_files: Sequence[Path] = (),
+    profiles: Sequence[str] = (),
+    name: str | None = None,
+) -> Project:
+    """Return the project of one folder, of the files given, or of this folder; raise `Refused` otherwise."""
+    folders = [source for source in sources if source.is_dir()]
+    if folders and len(sources) > 1:
+        raise RequestRefused(
+            "bad_sources",
+            f"{folders[0]} is a folder",
+            hint="give one folder, or files only (later ones change earlier)",
+        )
+    folder = folders[0] if folders else Path()
+    files = list(sources) if sources and not folders else default_files(folder, environment)
+    return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
+
+
+def placeholders(project: Project) -> dict[str, Image]:
+    """Return an image for every service, so that a project can be judged before its images exist."""
+    image = Image(repository="not/pushed/yet", digest=PLACEHOLDER)
+    return dict.fromkeys(project.services, image)

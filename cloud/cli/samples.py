@@ -1,0 +1,72 @@
+"""Samples and gaps as the API pages them: fetched, told apart from what was seen, and as text."""
+
+from __future__ import annotations
+
+from cloud.cli.answers import Gap, Line, Lines, Sample
+from cloud.cli.answers import Samples as SamplesAnswer
+from cloud.cli.client import Client
+from cloud.cli.paging import PAGE_SIZE, Cursor, Page
+from cloud.cli.render import moment, printable
+
+
+class SampleSource:
+    """Pages of samples. Every answer names all gaps; each is given once."""
+
+    def __init__(self, client: Client, *, device: str | None, stream: str | None) -> None:
+        self._client = client
+        self._device = device
+        self._stream = stream
+        self._told: set[tuple[str, str, int, int, int]] = set()
+        self._gaps: list[Gap] = []
+
+    def page(self, after: Cursor) -> Page[Sample]:
+        """Return the samples after a cursor."""
+        answer = self._client.get(
+            "/v1/telemetry", SamplesAnswer, device=self._device, stream=self._stream, after=after, limit=PAGE_SIZE
+        )
+        self._gaps = list(answer.gaps)
+        return answer.samples, answer.next
+
+    def page_with_gaps(self, after: Cursor) -> Page[Sample | Gap]:
+        """Return the samples after a cursor, and then the gaps that are new."""
+        samples, following = self.page(after)
+        return [*samples, *self.new_gaps()], following
+
+    def new_gaps(self) -> list[Gap]:
+        """Return the gaps of the last page that were not returned before."""
+        new = []
+        for gap in self._gaps:
+            key = (gap.device, gap.stream, gap.epoch, gap.first, gap.last)
+            if key not in self._told:
+                self._told.add(key)
+                new.append(gap)
+        return new
+
+
+class LineSource:
+    """Pages of log lines."""
+
+    def __init__(self, client: Client, *, device: str | None, app: str | None, service: str | None) -> None:
+        self._client = client
+        self._query = {"device": device, "app": app, "service": service}
+
+    def page(self, after: Cursor) -> Page[Line]:
+        """Return the lines after a cursor."""
+        answer = self._client.get("/v1/logs", Lines, **self._query, after=after, limit=PAGE_SIZE)
+        return answer.lines, answer.next
+
+
+def element_text(name: str, element: Sample | Gap) -> str:
+    """Return one line on what the device of this name sent, or could not send any more."""
+    place = f"{name}  {element.stream} {element.epoch}"
+    if isinstance(element, Gap):
+        return printable(f"{'gap':19}  {place}:{element.first}-{element.last}  {element.cause}")
+    fields = " ".join(f"{key}={value}" for key, value in element.values.items())
+    return printable(f"{moment(element.at_ms)}  {place}:{element.seq}  {fields}")
+
+
+def line_text(name: str, line: Line) -> str:
+    """Return one log line, as harmless to a terminal as any other."""
+    origin = "/".join(part for part in (line.app, line.service) if part)
+    mark = "! " if line.stream == "err" else ""
+    return f"{moment(line.at_ms)}  {printable(f'{name}  {origin}')}  {mark}{printable(line.text.rstrip())}"

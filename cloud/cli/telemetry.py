@@ -1,0 +1,59 @@
+"""`skerry telemetry`: the samples that devices sent, and the gaps where some are missing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cloud.cli.render import note, say_json, say_now
+from cloud.cli.surroundings import AsJsonLines, around
+
+OnlyDevice = Annotated[str | None, typer.Option("--device", "-d", help="Only of this device: its name or id.")]
+Newest = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many of the newest.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
+
+
+def telemetry(
+    context: typer.Context,
+    *,
+    device: OnlyDevice = None,
+    stream: Annotated[str | None, typer.Option("--stream", "-s", help="Only of this stream.")] = None,
+    limit: Newest = 20,
+    follow: Follow = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show the newest samples, oldest first, and what is known to be missing."""
+    from cloud.cli.answers import Gap, Sample
+    from cloud.cli.connect import connected
+    from cloud.cli.device_names import DeviceNames
+    from cloud.cli.paging import arriving, newest
+    from cloud.cli.samples import SampleSource, element_text
+
+    with connected(context) as client:
+        source, names = SampleSource(client, device=device, stream=stream), DeviceNames(client)
+        samples, cursor = newest(source.page, keep=limit)
+        gaps = source.new_gaps()
+        if as_json and not follow:
+            plain = {"samples": [one.plain() for one in samples], "gaps": [one.plain() for one in gaps]}
+            say_json({**plain, "next": cursor})
+            return
+
+        def show(element: Sample | Gap) -> None:
+            if as_json:
+                say_json({"gap" if isinstance(element, Gap) else "sample": element.plain()})
+            else:
+                say_now(element_text(names.name(element.device), element))
+
+        known: list[Sample | Gap] = [*gaps, *samples]
+        for element in known:
+            show(element)
+        if follow:
+            pause = around(context).pause
+            for element in arriving(source.page_with_gaps, cursor, pause=pause, lost=told_lost):
+                show(element)
+
+
+def told_lost(why: str) -> None:
+    """Tell that the cloud does not answer at present."""
+    note(f"connection lost, trying again: {why}")
