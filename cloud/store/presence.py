@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from broker.messages import Birth, Conn, Generation
 from cloud.store.schema import devices, presence
@@ -71,13 +71,20 @@ def put(tx: Connection, seen: Presence) -> None:
 
 
 def silent(tx: Connection, *, heard_before_ms: int) -> Sequence[tuple[str, str]]:
-    """Mark devices offline that were not heard since; return (org, device) of each."""
-    quiet = (_C.online.is_(True), _C.last_seen_ms < heard_before_ms)
-    found = select(devices.c.org, devices.c.device).join(presence, devices.c.device == _C.device).where(*quiet)
-    rows = [(row[0], row[1]) for row in tx.execute(found)]
-    if rows:
-        tx.execute(update(presence).where(*quiet).values(online=False))
+    """Return (org, device) of devices that count as online and were not heard since."""
+    found = select(devices.c.org, devices.c.device).join(presence, devices.c.device == _C.device)
+    return [(row[0], row[1]) for row in tx.execute(found.where(*_quiet(heard_before_ms)))]
+
+
+def mark_silent(tx: Connection, *, heard_before_ms: int) -> Sequence[tuple[str, str]]:
+    """Mark those devices offline and return them."""
+    rows = silent(tx, heard_before_ms=heard_before_ms)
+    tx.execute(update(presence).where(*_quiet(heard_before_ms)).values(online=False))
     return rows
+
+
+def _quiet(heard_before_ms: int) -> tuple[ColumnElement[bool], ...]:
+    return (_C.online.is_(True), _C.last_seen_ms < heard_before_ms)
 
 
 def _presence(row: Sequence[Any]) -> Presence:

@@ -1,0 +1,71 @@
+"""What the routers work with, built by the composition root and carried by the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+
+from broker.clock import Clock
+from broker.ids import DeviceRef
+from cloud.config import Settings
+from cloud.issuing import Issuer
+from cloud.keys import Keys
+from cloud.live import Feed
+from cloud.passwords import Passwords
+from cloud.pki import Pki
+from cloud.registry import RegistryTokens
+from cloud.store.database import Database
+from cloud.throttle import Throttle
+
+
+class Images(Protocol):
+    """Answers whether an image is in the registry."""
+
+    def has_image(self, repository: str, digest: str, *, now_s: int) -> bool:
+        """Return whether it is; raise `Passing` when nobody knows now."""
+
+    def answers(self) -> bool:
+        """Return whether the registry is up."""
+
+
+@dataclass(frozen=True)
+class Notices:
+    """Whom changes are told to, after their transaction."""
+
+    issued: Callable[[], None]
+    enrolled: Callable[[DeviceRef], None]
+    broker_up: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a request may use."""
+
+    settings: Settings
+    database: Database
+    keys: Keys
+    pki: Pki
+    issuer: Issuer
+    images: Images
+    registry_tokens: RegistryTokens
+    feed: Feed
+    passwords: Passwords
+    logins: Throttle
+    notices: Notices
+    clock: Clock
+    store: str
+    version: str
+
+    @property
+    def now_ms(self) -> int:
+        return self.clock.wall_ms()
+
+
+def _context(request: Request) -> Context:
+    return cast(Context, request.app.state.context)
+
+
+Ctx = Annotated[Context, Depends(_context)]

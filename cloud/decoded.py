@@ -1,0 +1,90 @@
+"""Stored batches opened for people: their elements with numbers, in the order in which the batches came, in pages.
+
+A cursor is `<arrival of a batch>.<the number in it to begin with>`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from broker.errors import Refused
+from cloud.ingest.batch import parts
+from cloud.store.batches import StoredBatch
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where to go on."""
+
+    arrival: int = 0
+    seq: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.arrival}.{self.seq}"
+
+
+@dataclass(frozen=True)
+class Element(Generic[T]):
+    """One element with its place."""
+
+    batch: StoredBatch
+    seq: int
+    value: T
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Return the cursor in `text`, empty meaning the beginning; raise `Refused` (`bad_cursor`) otherwise."""
+    if not text:
+        return Cursor()
+    arrival, _, seq = text.partition(".")
+    if not (arrival.isascii() and arrival.isdigit() and seq.isascii() and seq.isdigit() and len(text) < 40):
+        raise Refused("bad_cursor", f"{text[:40]!r} is not a cursor: use the `next` of an earlier answer")
+    return Cursor(min(int(arrival), 2**62), int(seq))
+
+
+def elements(batch: StoredBatch, unpack: Callable[[bytes], list[T]]) -> list[Element[T]]:
+    """Return what is in a batch; nothing, and a line in the log, when its payload is not of its format."""
+    try:
+        values = unpack(batch.payload)
+        numbers = parts(batch.first, batch.last, batch.gaps).data
+    except Refused as error:
+        log.warning("batch %s of %s cannot be read: %s", batch.arrival, batch.device, error)
+        return []
+    seqs = itertools.chain.from_iterable(range(first, last + 1) for first, last in numbers)
+    return [Element(batch, seq, value) for seq, value in zip(seqs, values, strict=False)]
+
+
+def page(
+    fetch: Callable[[int], Sequence[StoredBatch]],
+    unpack: Callable[[bytes], list[T]],
+    *,
+    after: Cursor,
+    limit: int,
+    wanted: Callable[[T], bool] = lambda _value: True,
+    wanted_batch: Callable[[StoredBatch], bool] = lambda _batch: True,
+) -> tuple[list[Element[T]], Cursor | None]:
+    """Return up to `limit` wanted elements from `after` on, and where the next page begins.
+
+    `fetch(arrival)` returns some batches from that arrival on, and none at the end. The cursor after the end is good
+    for asking again later.
+    """
+    found: list[Element[T]] = []
+    at = after
+    while batches := fetch(at.arrival):
+        for batch in filter(wanted_batch, batches):
+            for element in elements(batch, unpack):
+                if (batch.arrival == at.arrival and element.seq < at.seq) or not wanted(element.value):
+                    continue
+                if len(found) == limit:
+                    return found, Cursor(batch.arrival, element.seq)
+                found.append(element)
+        at = Cursor(batches[-1].arrival + 1, 0)
+    return found, at if at != Cursor() else None

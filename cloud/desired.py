@@ -1,0 +1,63 @@
+"""What a device should run, as a desired state: which sections, which generation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from broker.appspec import AppSpec
+from broker.canonical import digest_of
+from broker.ids import DeviceRef
+from broker.messages import AppSection, DesiredState
+from cloud.store.instances import Instance
+
+CLAIM_MAX = 2**40  # generations: one a second for thirty thousand years
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An app instance with everything its section needs."""
+
+    instance: Instance
+    name: str
+    spec: AppSpec
+
+
+def section(placed: Placed) -> AppSection:
+    """Return the section of one instance, its digest filled in."""
+    bare = AppSection(
+        instance=placed.instance.instance,
+        name=placed.name,
+        app=placed.instance.app,
+        release=placed.instance.release,
+        spec=placed.spec,
+        variables=placed.instance.variables,
+        attempt=placed.instance.attempt,
+    )
+    return bare.model_copy(update={"digest": bare.computed_digest()})
+
+
+def sections(fleet: Iterable[Placed]) -> tuple[AppSection, ...]:
+    """Return the sections of a fleet's instances, always in the same order."""
+    return tuple(section(placed) for placed in sorted(fleet, key=lambda placed: placed.instance.instance))
+
+
+def content(apps: Sequence[AppSection]) -> str:
+    """Return the digest of what is asked for, whatever generation asks for it."""
+    return digest_of([app.digest or app.computed_digest() for app in apps])
+
+
+def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:
+    """Return the generation after the stored one of this era and after what a birth claims.
+
+    A claim that no cloud could have issued is left out: else one mad device could use up its numbers.
+    """
+    claimed_era, generation = claimed
+    believed = generation if claimed_era == era and generation <= CLAIM_MAX else 0
+    return 1 + max(stored, believed)
+
+
+def state(device: DeviceRef, apps: tuple[AppSection, ...], *, era: int, generation: int, now_ms: int) -> DesiredState:
+    return DesiredState(
+        org=device.org, device=device.device, era=era, generation=generation, issued_ms=now_ms, apps=apps
+    )

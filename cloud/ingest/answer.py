@@ -1,0 +1,77 @@
+"""Syncs: what the cloud holds of a device, read in the transaction that has just changed it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.channels import SYNC
+from broker.codec import seal
+from broker.errors import Refused
+from broker.ids import DeviceRef
+from broker.messages import RANGES_MAX, StreamHeld, Sync
+from broker.signing import MacKey
+from cloud.ingest.turn import NO_CONN, Stream, Touched, Turn
+from cloud.store import cursors, desired, presence, replies, status
+from cloud.store.cursors import Cursor
+from cloud.store.presence import Presence
+from cloud.store.status import Held
+
+STREAMS_MAX = 256
+
+
+def sync_for(turn: Turn, device: DeviceRef, touched: Touched, *, store: str) -> Sync:
+    """Return the sync a touched device gets. Its `n` grows also over a restored database, as time does."""
+    known = presence.get(turn.tx, device.device)
+    n = max(known.sync_n + 1, turn.now_ms)
+    presence.put(turn.tx, replace(known, sync_n=n))
+    newest = desired.named(turn.tx, device.device)
+    return Sync(
+        conn=known.conn or NO_CONN,
+        n=n,
+        store=store,
+        time_ms=turn.now_ms,
+        desired=None if newest is None or known.contested else newest[0],
+        streams=_streams(turn, device, touched, known),
+        status=_revision(status.held(turn.tx, device.device), known),
+        replies=tuple(dict.fromkeys([*touched.replies, *replies.recent(turn.tx, device.device)]))[: replies.SHOWN_MAX],
+    )
+
+
+def sealed(device: DeviceRef, sync: Sync, key: MacKey) -> bytes:
+    """Return the envelope. When a sync is too large, the streams at its end wait for another one."""
+    while True:
+        try:
+            return seal(SYNC, device, sync, key)
+        except Refused:
+            if not sync.streams:
+                raise
+            sync = sync.model_copy(update={"streams": sync.streams[: len(sync.streams) // 2]})
+
+
+def _streams(turn: Turn, device: DeviceRef, touched: Touched, known: Presence) -> tuple[StreamHeld, ...]:
+    """The touched ones come first; the others of the birth only where presence was heard: bytes are money."""
+    wanted: dict[Stream, None] = dict.fromkeys(touched.streams)
+    if touched.everything and known.birth is not None:
+        wanted |= dict.fromkeys((kept.stream, kept.epoch) for kept in known.birth.streams)
+    return tuple(_held(turn, device, place, touched) for place in list(wanted)[:STREAMS_MAX])
+
+
+def _held(turn: Turn, device: DeviceRef, place: Stream, touched: Touched) -> StreamHeld:
+    stream, epoch = place
+    cursor = cursors.get(turn.tx, device.device, stream, epoch) or Cursor(device.device, stream, epoch)
+    return StreamHeld(
+        stream=stream,
+        epoch=epoch,
+        contiguous=cursor.held.contiguous,
+        ranges=cursor.held.ranges,
+        refused=tuple(touched.streams.get(place, ()))[:RANGES_MAX],
+    )
+
+
+def _revision(held: Held | None, known: Presence) -> int:
+    """A revision of an earlier connection counts only while the device does not say that its own are smaller."""
+    if held is None:
+        return 0
+    if held.conn == known.conn or (known.birth is not None and held.revision <= known.birth.status):
+        return held.revision
+    return 0

@@ -1,0 +1,121 @@
+"""Batches: stored once, acknowledged as often as they come; what cannot be stored is refused by range and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from broker.clock import Clock
+from broker.errors import Refused
+from broker.ids import DeviceRef
+from broker.messages import Batch, Refusal
+from cloud.ingest.turn import Seen, Turn
+from cloud.ranges import Held, Range, count
+from cloud.store import batches, cursors, gaps
+from cloud.store.cursors import Cursor
+from cloud.throttle import Throttle
+
+ELEMENTS_MAX = 100_000
+CURSORS_MAX = 10_000  # (stream, epoch) pairs of one device: each start of its store makes a new epoch
+RANGES_RETRY_S = 30  # holes close when older batches arrive
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A batch by numbers: which have data, which are named as lost."""
+
+    data: tuple[Range, ...]
+    lost: tuple[Range, ...]
+
+
+def parts(first: int, last: int, lost: Sequence[Range]) -> Parts:
+    """Return the numbers of a batch in their parts; raise `Refused` (`bad_numbers`) when they do not fit together."""
+    if not 1 <= first <= last:
+        raise Refused("bad_numbers", f"a batch from {first} to {last}: numbers begin at 1 and grow")
+    before = first - 1
+    for low, high in lost:
+        if not before < low <= high <= last:
+            raise Refused("bad_numbers", f"gap {low} to {high} overlaps another one or leaves {first} to {last}")
+        before = high
+    held = Held()
+    for low, high in lost:
+        held = held.add(low, high)
+    return Parts(held.missing(first, last), tuple(lost))
+
+
+class BatchHandler:
+    """Writes batches, gaps and cursors in one transaction, so that an acknowledgement never says too much."""
+
+    def __init__(self, quota: Throttle, clock: Clock) -> None:
+        self._quota = quota
+        self._clock = clock
+
+    def handle(self, turn: Turn, device: DeviceRef, message: Batch) -> None:
+        refusals = turn.touch(device).streams.setdefault((message.stream, message.epoch), [])
+        try:
+            retry_s = self._store(turn, device, message)
+        except Refused as error:
+            refusals.append(Refusal(first=message.first, last=message.last, reason=error.reason))
+            return
+        if retry_s is not None:
+            refusals.append(
+                Refusal(first=message.first, last=message.last, reason="not_now", retry_after_s=max(1, round(retry_s)))
+            )
+
+    def _store(self, turn: Turn, device: DeviceRef, batch: Batch) -> float | None:
+        """Store the batch or find it stored; return the seconds to wait where it cannot be stored now.
+
+        Raises `Refused` before anything was written when it can never be stored.
+        """
+        numbered = parts(batch.first, batch.last, [(gap.first, gap.last) for gap in batch.gaps])
+        elements = count(numbered.data)
+        if elements > ELEMENTS_MAX:
+            raise Refused("too_many_elements", f"{elements} elements, at most {ELEMENTS_MAX} travel together")
+        cursor = self._cursor(turn, device, batch)
+        if elements:
+            stored = batches.overlapping(turn.tx, device.device, batch)
+            if stored is not None and batches.is_same(stored, batch):
+                return None
+            if stored is not None:
+                raise Refused("overlap", f"{stored.first} to {stored.last} are stored with other content")
+        try:
+            held = cursor.held.add(batch.first, batch.last)
+        except Refused:
+            return RANGES_RETRY_S
+        wait_s = self._quota.take(str(device), len(batch.payload), now_s=self._clock.monotonic())
+        if wait_s:
+            return wait_s
+        self._write(turn, device, batch, numbered, replace(cursor, held=held), was=cursor.held)
+        return None
+
+    def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor:
+        known = cursors.get(turn.tx, device.device, batch.stream, batch.epoch)
+        if known is None and cursors.count(turn.tx, device.device) >= CURSORS_MAX:
+            raise Refused("too_many_streams", f"{CURSORS_MAX} streams and epochs of one device are the limit")
+        return known if known is not None else Cursor(device.device, batch.stream, batch.epoch)
+
+    def _write(
+        self, turn: Turn, device: DeviceRef, batch: Batch, numbered: Parts, cursor: Cursor, *, was: Held
+    ) -> None:
+        """Stored wins over a gap where both exist: data takes numbers out of gaps, a gap leaves stored ones alone."""
+        tx, now_ms = turn.tx, turn.now_ms
+        place = (device.device, batch.stream, batch.epoch)
+        filled = lost = 0
+        if numbered.data:
+            batches.add(tx, device.device, batch, now_ms=now_ms)
+            filled = sum(gaps.fill(tx, *place, data, now_ms=now_ms) for data in numbered.data)
+        for gap in batch.gaps:
+            for first, last in was.missing(gap.first, gap.last):
+                gaps.add(tx, gaps.StoredGap(*place, first, last, gap.cause), now_ms=now_ms)
+                lost += last - first + 1
+        stored = cursor.stored + count(numbered.data)
+        cursors.put(tx, replace(cursor, stored=stored, gaps=cursor.gaps + lost - filled), now_ms=now_ms)
+        shown: dict[str, object] = {
+            "device": device.device,
+            "stream": batch.stream,
+            "epoch": batch.epoch,
+            "first": batch.first,
+            "last": batch.last,
+            "gaps": [[gap.first, gap.last] for gap in batch.gaps],
+        }
+        turn.seen.append(Seen(device, "telemetry", shown))

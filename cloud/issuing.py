@@ -1,0 +1,76 @@
+"""Issues desired states: allocates the generation and seals the envelope in the transaction that stores it."""
+
+from __future__ import annotations
+
+import json
+
+from broker.appspec import AppSpec
+from broker.canonical import digest
+from broker.channels import DESIRED
+from broker.codec import pack, seal_payload
+from broker.errors import Refused
+from broker.ids import DeviceRef
+from broker.messages import AppSection
+from broker.signing import Signer
+from cloud.desired import Placed, content, next_generation, sections, state
+from cloud.store import apps, desired, instances, presence, releases
+from cloud.store.database import Connection
+
+
+class Issuer:
+    """Holds the key that signs desired states. `store` is the database's incarnation."""
+
+    def __init__(self, signer: Signer, *, era: int, store: str) -> None:
+        self._signer = signer
+        self._era = era
+        self._store = store
+
+    def sections_of(self, tx: Connection, org: str, fleet: str) -> tuple[AppSection, ...]:
+        """Return the sections every device of the fleet should run."""
+        names = apps.names(tx, org)
+        placed = []
+        for instance in instances.of_fleet(tx, fleet):
+            release = releases.get(tx, instance.app, instance.release)
+            assert release is not None  # a foreign key says so
+            spec = AppSpec.model_validate(json.loads(release.spec))
+            placed.append(Placed(instance, names[instance.app], spec))
+        return sections(placed)
+
+    def issue(
+        self, tx: Connection, device: DeviceRef, wanted: tuple[AppSection, ...], *, now_ms: int, anew: bool = False
+    ) -> desired.Desired:
+        """Return the newest desired state of the device: a new one, unless the stored one asks for the same already.
+
+        `anew` issues the same content again. Raises `Refused` (`desired_too_large`) when it cannot travel.
+        """
+        newest = desired.newest(tx, device.device)
+        asked = content(wanted)
+        if newest is not None and newest.content == asked and newest.era == self._era and not anew:
+            return newest
+        stored = newest.generation if newest is not None and newest.era == self._era else 0
+        generation = next_generation(self._era, stored, presence.get(tx, device.device).reported)
+        row = self._sealed(device, wanted, generation=generation, asked=asked, now_ms=now_ms)
+        desired.add(tx, row)
+        return row
+
+    def _sealed(
+        self, device: DeviceRef, wanted: tuple[AppSection, ...], *, generation: int, asked: str, now_ms: int
+    ) -> desired.Desired:
+        message = state(device, wanted, era=self._era, generation=generation, now_ms=now_ms)
+        try:
+            payload = pack(DESIRED, message)
+            envelope = seal_payload(DESIRED, device, payload, self._signer)
+        except Refused as error:
+            if error.reason != "too_large":
+                raise
+            raise Refused("desired_too_large", f"the apps of device {device.device} do not fit: {error}") from error
+        return desired.Desired(
+            device=device.device,
+            era=self._era,
+            generation=generation,
+            digest=digest(payload),
+            content=asked,
+            envelope=envelope,
+            issued_ms=now_ms,
+            store=self._store,
+        )

@@ -1,0 +1,115 @@
+"""The image registry (CNCF distribution): its configuration, the tokens it believes, and whether an image is there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from pathlib import Path
+
+import jwt
+import urllib3
+from cryptography.hazmat.primitives.asymmetric import ec
+from urllib3.exceptions import HTTPError
+
+from broker.errors import Passing
+from cloud import pki
+from cloud.config import Settings
+from cloud.scopes import Grant
+
+SERVICE = "skerry-registry"
+ISSUER = "skerry"
+PEOPLE_S = 300
+DEVICE_S = 60
+CLOCK_SLACK_S = 10
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+
+class RegistryTokens:
+    """Signs the bearer tokens that the registry believes (ES256)."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+        self._kid = key_name(pki.spki(key.public_key()))
+
+    def sign(self, subject: str, grants: tuple[Grant, ...], *, now_s: int, life_s: int) -> str:
+        """Return a token for exactly these grants; none is a token that opens nothing."""
+        access = [{"type": "repository", "name": grant.repository, "actions": list(grant.actions)} for grant in grants]
+        claims = {
+            "iss": ISSUER,
+            "sub": subject,
+            "aud": SERVICE,
+            "exp": now_s + life_s,
+            "nbf": now_s - CLOCK_SLACK_S,
+            "iat": now_s,
+            "jti": secrets.token_hex(8),
+            "access": access,
+        }
+        return jwt.encode(claims, self._key, "ES256", headers={"kid": self._kid})
+
+
+class Registry:
+    """Asks the running registry about images."""
+
+    def __init__(self, settings: Settings, tokens: RegistryTokens, *, servers_ca: Path) -> None:
+        scheme = "http" if settings.is_local else "https"
+        self._base = f"{scheme}://{settings.registry}"
+        self._tokens = tokens
+        self._pool = urllib3.PoolManager(
+            ca_certs=str(servers_ca), retries=False, timeout=urllib3.Timeout(connect=3.0, read=10.0)
+        )
+
+    def has_image(self, repository: str, digest: str, *, now_s: int) -> bool:
+        """Return whether the manifest is there; raise `Passing` when the registry does not answer properly."""
+        token = self._tokens.sign("skerry-cloud", (Grant(repository, ("pull",)),), now_s=now_s, life_s=DEVICE_S)
+        headers = {"Authorization": f"Bearer {token}", "Accept": MANIFESTS}
+        try:
+            response = self._pool.request("HEAD", f"{self._base}/v2/{repository}/manifests/{digest}", headers=headers)
+        except HTTPError as error:
+            raise Passing(f"the registry does not answer: {error}") from error
+        if response.status in (200, 404):
+            return response.status == 200
+        raise Passing(f"the registry answers with status {response.status}")
+
+    def answers(self) -> bool:
+        """Return whether the registry is up."""
+        try:
+            return self._pool.request("GET", f"{self._base}/v2/").status in (200, 401)
+        except HTTPError:
+            return False
+
+
+def key_name(spki: bytes) -> str:
+    """Return the name of a key as the registry computes it (libtrust): any other form is refused by it."""
+    text = base64.b32encode(hashlib.sha256(spki).digest()[:30]).decode()
+    return ":".join(text[start : start + 4] for start in range(0, 48, 4))
+
+
+def config_text(settings: Settings, *, token_certificate: Path, server_certificate: Path, server_key: Path) -> str:
+    """Return the registry's configuration file. JSON is YAML, and it cannot be broken by an odd path.
+
+    Plain HTTP only where nobody else can listen: on the loopback address.
+    """
+    tls = {} if settings.is_local else {"tls": {"certificate": str(server_certificate), "key": str(server_key)}}
+    config = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(settings.folder.registry / "data")},
+            "delete": {"enabled": True},
+        },
+        "http": {"addr": str(settings.registry), "secret": secrets.token_hex(16)} | tls,
+        "auth": {
+            "token": {
+                "realm": f"{settings.api_url}/token",
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": str(token_certificate),
+            }
+        },
+    }
+    return json.dumps(config, indent=2) + "\n"

@@ -1,0 +1,88 @@
+"""Batches: opaque rows as they came; decoded only by who shows them. Rows of one stream never overlap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from broker.messages import Batch
+from cloud.ranges import Range
+from cloud.store.schema import batches, devices
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """`gaps` are the numbers inside that have no element; `arrival` orders all batches of all devices."""
+
+    device: str
+    stream: str
+    epoch: int
+    first: int
+    last: int
+    format: str
+    payload: bytes
+    gaps: tuple[Range, ...]
+    at_wall_ms: int
+    received_ms: int
+    arrival: int
+
+
+_C = batches.c
+_COLUMNS = tuple(_C[name] for name in StoredBatch.__dataclass_fields__)
+
+
+def overlapping(tx: Connection, device: str, batch: Batch) -> StoredBatch | None:
+    """Return the stored batch with the greatest numbers among those that share some with `batch`."""
+    place = (_C.device == device, _C.stream == batch.stream, _C.epoch == batch.epoch, _C.first <= batch.last)
+    row = tx.execute(select(*_COLUMNS).where(*place).order_by(_C.first.desc()).limit(1)).first()
+    found = None if row is None else _batch(row)
+    return found if found is not None and found.last >= batch.first else None
+
+
+def is_same(stored: StoredBatch, batch: Batch) -> bool:
+    """Return whether `batch` is the stored one sent again."""
+    same = (stored.first, stored.last, stored.format) == (batch.first, batch.last, batch.format)
+    return same and stored.payload == batch.payload
+
+
+def add(tx: Connection, device: str, batch: Batch, *, now_ms: int) -> None:
+    """Add a batch none of whose numbers is in another one."""
+    arrival = int(tx.execute(select(func.coalesce(func.max(_C.arrival), 0))).scalar_one()) + 1
+    row = {
+        "device": device,
+        "stream": batch.stream,
+        "epoch": batch.epoch,
+        "first": batch.first,
+        "last": batch.last,
+        "format": batch.format,
+        "payload": batch.payload,
+        "gaps": json.dumps([(gap.first, gap.last) for gap in batch.gaps]),
+        "at_boot": batch.at.boot,
+        "at_mono_ms": batch.at.mono_ms,
+        "at_wall_ms": batch.at.wall_ms,
+        "at_clock": batch.at.clock,
+    }
+    tx.execute(insert(batches).values(**row, received_ms=now_ms, arrival=arrival))
+
+
+def from_arrival(
+    tx: Connection, org: str, *, at_least: int, format_: str, device: str | None, stream: str | None, limit: int
+) -> Sequence[StoredBatch]:
+    """Return batches of the organisation in the order in which they came."""
+    found = select(*_COLUMNS).join(devices, devices.c.device == _C.device)
+    found = found.where(devices.c.org == org, _C.format == format_, _C.arrival >= at_least)
+    if device is not None:
+        found = found.where(_C.device == device)
+    if stream is not None:
+        found = found.where(_C.stream == stream)
+    return [_batch(row) for row in tx.execute(found.order_by(_C.arrival).limit(limit))]
+
+
+def _batch(row: Sequence[Any]) -> StoredBatch:
+    values = dict(zip(StoredBatch.__dataclass_fields__, row, strict=True))
+    values["gaps"] = tuple((first, last) for first, last in json.loads(values["gaps"]))
+    return StoredBatch(**values)
