@@ -27,7 +27,7 @@ from compose.paths import is_remote, resolver
 from compose.project import FileResource, Network, Part, Project, Service, Volume
 from compose.source import Source, absolute
 from compose.tree import Plain, Table, plain, table_of
-from compose.validate import validate
+from compose.validate import check_required, validate
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 
@@ -65,6 +65,7 @@ def load(
         model = _Loader(source).model(documents, folder, variables)
         active = profiles or variables.get("COMPOSE_PROFILES", "").split(",")
         model = with_profiles(model, frozenset(profile.strip() for profile in active if profile.strip()))
+        check_required(model)
         model = completed(model, project)
         model = with_environment(model, variables, _reader(source, variables))
         validate(model)

@@ -36,6 +36,8 @@ class Source:
     def text(self, file: FilePath, *, asked_at: Place, path: Path) -> str:
         """Return the text of a file, or refuse at the place that asked for it."""
         try:
+            if file.exists() and not file.is_file() and str(file) != os.devnull:
+                raise Unreadable(f"{self.shown(file)} is not a file", place=asked_at, path=path)
             with file.open("rb") as stream:
                 data = stream.read(BYTES_MAX + 1)
             if len(data) > BYTES_MAX:

@@ -32,7 +32,6 @@ def validate(model: Table) -> None:
     """Raise a `ComposeError` for the first thing that is wrong with a merged and completed project."""
     services = table_of(model.nodes.get("services"))
     for name, node in services.nodes.items():
-        _check_required(name, table_of(node))
         for check in _SERVICE_CHECKS:
             check(name, table_of(node), model)
     for section in ("networks", "volumes", "secrets", "configs"):
@@ -50,12 +49,14 @@ def validate(model: Table) -> None:
         raise ComposeError(message, place=place, path=("services", circle[0], "depends_on"))
 
 
-def _check_required(name: str, service: Table) -> None:
-    for pattern, keys in REQUIRED.items():
-        for path, node in _matching(service, pattern, ("services", name)):
-            for key in keys:
-                if isinstance(node, Table) and key not in node.nodes:
-                    raise ComposeError(f"needs {key!r}", place=node.place, path=path)
+def check_required(model: Table) -> None:
+    """Raise a `ComposeError` for the first record of a merged project that lacks a key it cannot do without."""
+    for name, service in table_of(model.nodes.get("services")).nodes.items():
+        for pattern, keys in REQUIRED.items():
+            for path, node in _matching(service, pattern, ("services", name)):
+                missing = [key for key in keys if isinstance(node, Table) and key not in node.nodes]
+                if missing:
+                    raise ComposeError(f"needs {missing[0]!r}", place=node.place, path=path)
 
 
 def _matching(node: Node, pattern: tuple[str, ...], path: Path) -> Iterator[tuple[Path, Node]]:

@@ -13,7 +13,7 @@ from compose.tree import Node, Plain, Scalar, Table, grown, text_of
 
 _PROPAGATIONS = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
 _CONSISTENCIES = ("cached", "delegated", "consistent")
-_WINDOWS = re.compile(r"[a-zA-Z]:[\\/]")
+_WINDOWS = re.compile(r"[a-zA-Z]:\\")
 
 
 def _normal(path: str) -> str:

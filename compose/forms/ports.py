@@ -65,6 +65,8 @@ def _short(item: Scalar, path: Path) -> list[Node]:
         form = '"[address:][host port:]container port[/protocol]"'
         raise wrong(item, path, f"{written[:60]!r} is not a port; the form is {form}")
     targets = _span(match["target"], item, path)
+    if 0 in targets:
+        raise wrong(item, path, f"{written[:60]!r} has no container port; 0 is none")
     published = _published(match["published"] or "", len(targets), item, path)
     host_ip = _address((match["host_ip"] or "").strip("[]"), item, path)
     protocol = _protocol(match["protocol"], item, path)

@@ -1,0 +1,48 @@
+"""The table of keys is complete, and the documentation shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compose.keys import ROWS, TOP_LEVEL, Fate, as_markdown, judged
+from compose.project import Service
+from compose.service_keys import SERVICE_KEYS
+from compose.specification import NETWORK_KEYS, VOLUME_KEYS
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "compose.md"
+
+
+def test_every_key_of_the_specification_has_a_row() -> None:
+    for section, keys in (("services", SERVICE_KEYS), ("networks", NETWORK_KEYS), ("volumes", VOLUME_KEYS)):
+        assert set(keys) - set(ROWS[section]) == set()
+
+
+def test_every_supported_key_of_a_service_has_a_type() -> None:
+    read_while_loading = {"env_file", "extends", "label_file"}
+    supported = {
+        key for key, row in ROWS["services"].items() if row.fate is Fate.SUPPORTED and "." not in key and "[" not in key
+    }
+    fields = {field.alias or name for name, field in Service.model_fields.items()}
+    assert supported - fields - read_while_loading == set()
+
+
+def test_whatever_is_not_supported_has_a_reason() -> None:
+    rows = [*TOP_LEVEL.values(), *(row for section in ROWS.values() for row in section.values())]
+    assert all(row.why for row in rows if row.fate is not Fate.SUPPORTED)
+
+
+def test_the_documentation_shows_the_table() -> None:
+    assert as_markdown() in DOCUMENT.read_text()
+
+
+def test_a_key_that_the_table_forgets_is_refused_below_those_it_knows() -> None:
+    found = list(judged("services", "web", {"deploy": {"new_key": 1}}))
+    assert [(key.path, key.row.fate) for key in found] == [("services.web.deploy.new_key", Fate.REFUSED)]
+
+
+def test_what_is_switched_off_asks_for_nothing() -> None:
+    assert list(judged("services", "web", {"oom_kill_disable": False, "gpus": [], "pid": None})) == []
+
+
+def test_zero_is_not_switched_off() -> None:
+    assert [key.path for key in judged("services", "web", {"mem_swappiness": 0})] == ["services.web.mem_swappiness"]

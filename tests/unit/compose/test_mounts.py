@@ -1,0 +1,53 @@
+"""Mounts and devices in all their forms."""
+
+from __future__ import annotations
+
+import pytest
+
+from compose.errors import NOWHERE, ComposeError
+from compose.forms.mounts import device, mount
+from compose.tree import Plain, grown, plain
+
+
+def test_a_single_path_is_an_anonymous_volume() -> None:
+    assert plain(mount(grown("/data", NOWHERE), ())) == {"type": "volume", "target": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("data:/data", {"type": "volume", "source": "data", "target": "/data"}),
+        ("./a:/b/", {"type": "bind", "source": "./a", "target": "/b"}),
+        ("/a:/b:ro", {"type": "bind", "source": "/a", "target": "/b", "read_only": True}),
+        ("~/a:/b:rw", {"type": "bind", "source": "~/a", "target": "/b"}),
+        (
+            "/a:/b:rslave,Z",
+            {"type": "bind", "source": "/a", "target": "/b", "bind": {"propagation": "rslave", "selinux": "Z"}},
+        ),
+        ("d:/b:nocopy", {"type": "volume", "source": "d", "target": "/b", "volume": {"nocopy": True}}),
+        ("d:/b:cached", {"type": "volume", "source": "d", "target": "/b", "consistency": "cached"}),
+    ],
+)
+def test_a_short_mount_becomes_a_record(written: str, expected: Plain) -> None:
+    assert plain(mount(grown(written, NOWHERE), ())) == expected
+
+
+@pytest.mark.parametrize("written", ["", "a:", ":/b", "a:/b:ro:x", "a:/b:bogus", "C:\\x:/b", 1, ["a"], {"type": "x"}])
+def test_what_is_no_mount_is_refused(written: Plain) -> None:
+    with pytest.raises(ComposeError):
+        mount(grown(written, NOWHERE), ())
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("/dev/a", ("/dev/a", "/dev/a", "rwm")),
+        ("/dev/a:/dev/b", ("/dev/a", "/dev/b", "rwm")),
+        ("/dev/a:r", ("/dev/a", "/dev/a", "r")),
+        ("/dev/a:/dev/b:rw", ("/dev/a", "/dev/b", "rw")),
+    ],
+)
+def test_a_short_device_becomes_a_record(written: str, expected: tuple[str, str, str]) -> None:
+    assert plain(device(grown(written, NOWHERE), ())) == dict(
+        zip(("source", "target", "permissions"), expected, strict=True)
+    )
