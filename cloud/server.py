@@ -13,7 +13,7 @@ from broker.transport import Endpoint
 from cloud.pki import Pki
 
 START_S_MAX = 15.0
-CLOSE_S_MAX = 3  # an event stream never ends by itself
+CLOSE_S_MAX = 2  # an event stream never ends by itself, and idle connections are not always closed by clients
 BACKLOG = 512
 
 

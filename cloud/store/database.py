@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from broker.errors import Passing
@@ -21,7 +22,7 @@ from cloud.store.schema import meta
 __all__ = ["Connection", "Database"]
 
 BUSY_TIMEOUT_S = 15.0  # a writer waits for the group commit before it, never for a person
-POOL_SIZE = 16
+POOL_SIZE = 24  # with as much again in a rush: more than the API has threads
 
 
 class Database:
@@ -70,8 +71,10 @@ class Database:
             yield
         except IntegrityError:
             raise  # a broken rule of the schema is a bug of ours
-        except (OperationalError, DBAPIError) as error:
+        except DBAPIError as error:
             raise Passing(f"the database cannot be used: {error.orig}") from error
+        except PoolTimeout as error:
+            raise Passing("the database is busy") from error
 
 
 def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
