@@ -85,6 +85,9 @@ class Child:
             except (OSError, Passing) as error:
                 log.error("cannot start %s: %s", self.program.name, error)
                 was_up = False
+            except Exception:  # a supervised loop is an edge: a bug in a hook must not leave the child unwatched
+                log.exception("starting %s failed", self.program.name)
+                was_up = False
             failures = 0 if was_up else failures + 1
             if not self._stop.is_set():
                 log.warning("%s ended by itself; starting it again", self.program.name)

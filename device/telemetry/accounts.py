@@ -80,7 +80,7 @@ class Accounts:
         return [
             "reset", "on", f">{self._kept.passwords[instance]}", "resetchannels",
             f"%W~{stream}", f"%W~{stream}:*", "+xadd", "+ping", "+hello", "+auth", "+quit",
-            "+client|setname", "+client|id", "+client|setinfo",
+            "+client|setname", "+client|id",
             f"(%RW~lock:{name} +get +set +del +pexpire)",
         ]  # fmt: skip
 

@@ -59,6 +59,7 @@ class Mover:
         self._streams = streams
         self._linger_s = linger_s
         self._moved = moved
+        self._count = COUNT_MAX  # entries asked for at once: less after an answer that was too large for the server
 
     def run(self, stopping: threading.Event) -> None:
         """Move until `stopping`."""
@@ -71,10 +72,20 @@ class Mover:
                 if self._wait_for_samples(streams):
                     stopping.wait(self._linger_s)
                 for stream in streams:
-                    self._move(stream)
+                    self.move(stream)
             except RedisUnavailable as error:
                 log.warning("samples wait: %s", error)
                 stopping.wait(UNAVAILABLE_S)
+
+    def move(self, stream: str) -> None:
+        """Move everything that waits in one stream, a batch at a time."""
+        try:
+            while self._move_batch(stream):
+                self._count = min(COUNT_MAX, self._count * 2)
+        except RedisUnavailable:
+            # The intake cuts off whoever is owed over 4 MB, and an entry may have 1 MB: so few enough always pass.
+            self._count = max(1, self._count // 8)
+            raise
 
     def _wait_for_samples(self, streams: Sequence[str]) -> bool:
         cursors = {stream: self._counters(stream).cursor for stream in streams}
@@ -86,27 +97,29 @@ class Mover:
             return Counters()
         return Counters(fields["cursor"], int(fields["moved"]), int(fields["lost"]))
 
-    def _move(self, stream: str) -> None:
-        """Move everything that waits in one stream, a batch at a time."""
-        while (counters := self._settled(stream)) is not None:
-            waiting = self._intake.entries(stream, low=f"({counters.cursor}", count=COUNT_MAX)
-            info = self._intake.stream_info(stream)
-            lost = max(0, newly_lost(counters, added=info.added, length=info.length)) if info is not None else 0
-            entries = _bounded(waiting)
-            if not entries and not lost:
-                return
-            newest = entries[-1][0] if entries else counters.cursor
-            after = Counters(newest, counters.moved + len(entries), counters.lost + lost)
-            self._buffer.append(
-                stream,
-                count=len(entries),
-                format=SAMPLES,
-                payload=pack_samples([_sample(entry_id, fields) for entry_id, fields in entries]) if entries else b"",
-                gap_causes=((lost, "trimmed_by_app"),) if lost else (),
-                cursor=(stream, after.fields()),
-            )
-            self._intake.trim_through(stream, newest)
-            self._moved()
+    def _move_batch(self, stream: str) -> bool:
+        counters = self._settled(stream)
+        if counters is None:
+            return False
+        waiting = self._intake.entries(stream, low=f"({counters.cursor}", count=self._count)
+        info = self._intake.stream_info(stream)
+        lost = max(0, newly_lost(counters, added=info.added, length=info.length)) if info is not None else 0
+        entries = _bounded(waiting)
+        if not entries and not lost:
+            return False
+        newest = entries[-1][0] if entries else counters.cursor
+        after = Counters(newest, counters.moved + len(entries), counters.lost + lost)
+        self._buffer.append(
+            stream,
+            count=len(entries),
+            format=SAMPLES,
+            payload=pack_samples([_sample(entry_id, fields) for entry_id, fields in entries]) if entries else b"",
+            gap_causes=((lost, "trimmed_by_app"),) if lost else (),
+            cursor=(stream, after.fields()),
+        )
+        self._intake.trim_through(stream, newest)
+        self._moved()
+        return True
 
     def _settled(self, stream: str) -> Counters | None:
         """Trim what a crash left behind, and begin anew when the intake did.

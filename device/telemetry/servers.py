@@ -33,7 +33,7 @@ maxmemory-policy noeviction
 maxmemory-clients 16mb
 client-query-buffer-limit 1mb
 proto-max-bulk-len 1mb
-client-output-buffer-limit normal 1mb 256kb 10
+client-output-buffer-limit normal 4mb 2mb 10
 maxclients 256
 databases 1
 user default off
