@@ -118,7 +118,7 @@ class _Publisher:
         """Return the id of the job's image, which is in the engine then."""
         if job.build is not None:
             return self._built(job, job.build)
-        image_id = None if job.pull == PULL_ALWAYS else self._found(job.name)
+        image_id = None if job.pull == PULL_ALWAYS else self._found(job.name, job.platform)
         if image_id is None and job.pull == PULL_NEVER:
             raise ImageMissing(
                 f"services.{job.services[0]}: image {job.name} is not in the local engine; build or pull it"
@@ -132,12 +132,16 @@ class _Publisher:
             )
         return image_id
 
-    def _found(self, name: str) -> str | None:
+    def _found(self, name: str, platform: str = "") -> str | None:
         with _engine_errors(name):
             try:
-                return str(self._engine.inspect_image(name)["Id"])
+                image = self._engine.inspect_image(name)
             except docker.errors.ImageNotFound:
                 return None
+            except docker.errors.APIError as error:
+                raise ImageMissing(f"image {name} cannot be looked up: {error.explanation or error}") from error
+        fits = not platform or platform.split("/")[1:2] == [image.get("Architecture")]
+        return str(image["Id"]) if fits else None
 
     def _pull(self, job: Job) -> None:
         repository, tag = docker.utils.parse_repository_tag(job.name)

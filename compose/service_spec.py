@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from broker import appspec
 from compose.errors import Unsupported
 from compose.forms.values import INT_MAX
 from compose.project import Mount, Port, Project, Service
+from compose.specified import specified
 from compose.tmpfs import tmpfs_mount
 
 Names = Mapping[str, str]
@@ -55,7 +57,7 @@ def service_spec(
                 other: appspec.Dependency(condition=d.condition, required=d.required, restart=d.restart)  # type: ignore[arg-type]
                 for other, d in service.depends_on.items()
             },
-            healthcheck=_healthcheck(service),
+            healthcheck=specified(("services", name, "healthcheck"), partial(_healthcheck, service)),
             restart=_restart(name, service),
             stop_signal=service.stop_signal,
             stop_grace_ms=10_000 if service.stop_grace_period is None else service.stop_grace_period,
@@ -72,7 +74,7 @@ def service_spec(
             shm_size=service.shm_size,
             memswap_limit=service.memswap_limit,
             oom_score_adj=service.oom_score_adj,
-            logging=_logging(service),
+            logging=specified(("services", name, "logging"), partial(_logging, service)),
             telemetry=appspec.Telemetry(access=telemetry),
             **_limits(name, service),
         )
@@ -117,7 +119,8 @@ def _mount(name: str, at: int, mount: Mount, volumes: Names, local_folder: Path 
         if local_folder is not None and _inside(source, local_folder):
             cure = "copy it into the image with a Dockerfile, or use a volume"
             raise Unsupported(f"{mount.source} is on this machine and not on the device; {cure}", path=path)
-    return appspec.Mount(
+    make = partial(
+        appspec.Mount,
         type=mount.type,  # type: ignore[arg-type]
         target=mount.target,
         source=source,
@@ -128,6 +131,7 @@ def _mount(name: str, at: int, mount: Mount, volumes: Names, local_folder: Path 
         tmpfs_size=mount.tmpfs.size or None,
         tmpfs_mode=mount.tmpfs.mode,
     )
+    return specified(path, make)
 
 
 def _inside(source: str, folder: Path) -> bool:
@@ -150,11 +154,13 @@ def _attachments(project: Project, name: str, networks: Names) -> dict[str, apps
         given = attachment.aliases if attachment else ()
         own = (service.container_name,) if service.container_name else ()  # engines resolve it like an alias
         aliases = [*given, *own, *_linked_aliases(project, name, network)]
-        result[networks[network]] = appspec.Attachment(
+        make = partial(
+            appspec.Attachment,
             aliases=tuple(dict.fromkeys(aliases)),
             ipv4_address=attachment.ipv4_address if attachment else "",
             ipv6_address=attachment.ipv6_address if attachment else "",
         )
+        result[networks[network]] = specified(("services", name, "networks", network), make)
     return result
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 
 from broker import appspec
 from compose.errors import Path, Unsupported
 from compose.forms.values import mode, size
+from compose.specified import specified
 from compose.tree import Scalar
 
 _STANDARD = frozenset({"rw", "noexec", "nosuid", "nodev", "noatime"})  # what engines set, or what changes nothing
@@ -31,10 +33,12 @@ def tmpfs_mount(written: str, path: Path) -> appspec.Mount:
             read_only = True
         elif option not in _STANDARD:
             raise Unsupported(f"the option {option[:40]!r} is not possible on a device; use size, mode, ro", path=path)
-    return appspec.Mount(
+    make = partial(
+        appspec.Mount,
         type="tmpfs",
         target=posixpath.normpath(target),
         read_only=read_only,
         tmpfs_size=values.get("size") or None,
         tmpfs_mode=values.get("mode"),
     )
+    return specified(path, make)

@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from broker import appspec
 from broker.ids import NAME_RULE
-from compose.errors import Unsupported, one_line
+from compose.errors import Unsupported
 from compose.keys import Fate, judged
 from compose.project import Network, Project, Service, Volume
 from compose.service_spec import service_spec
+from compose.specified import specified
 
-AnyPart = TypeVar("AnyPart")
-
+_ANY_IMAGE = appspec.Image(repository="any", digest="sha256:" + "0" * 64)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -45,7 +42,7 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
 
     `on_this_machine` lets services mount files of the project's folder, which exist nowhere else.
     """
-    warnings = list(check(project))
+    warnings = _key_warnings(project)
     networks = _renamed("networks", project.networks)
     volumes = _renamed("volumes", project.volumes)
     used = {name for service in project.services.values() for name in service.networks}
@@ -57,8 +54,8 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
         _check_service_name(name)
         warnings += [f"services.{name}.environment.{key} has no value here and is left out" for key in _unset(service)]
         make = service_spec(project, networks, volumes, None if on_this_machine else project.folder)
-        services[name] = _specified(("services", name), partial(make, name, image))
-    spec = _specified(
+        services[name] = specified(("services", name), partial(make, name, image))
+    spec = specified(
         (),
         lambda: appspec.AppSpec(
             name=project.name,
@@ -72,7 +69,12 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
     return Converted(spec, tuple(dict.fromkeys(warnings)))
 
 
-def check(project: Project) -> tuple[str, ...]:
+def check(project: Project, *, on_this_machine: bool = False) -> tuple[str, ...]:
+    """Return the warnings of `converted` before there are images; raise `Refused` for what cannot be converted."""
+    return converted(project, dict.fromkeys(project.services, _ANY_IMAGE), on_this_machine=on_this_machine).warnings
+
+
+def _key_warnings(project: Project) -> list[str]:
     """Return a line for each key that is ignored; raise `Unsupported` for the first that is refused."""
     warnings: list[str] = []
     for name, service in project.services.items():
@@ -91,7 +93,7 @@ def check(project: Project) -> tuple[str, ...]:
             if not (key == "name" and _implied(project, name, value))
         }
         warnings += _checked("volumes", name, own)
-    return tuple(warnings)
+    return warnings
 
 
 def _implied(project: Project, name: str, value: object) -> bool:
@@ -138,7 +140,7 @@ def _network(name: str, network: Network) -> appspec.Network:
     if len(network.ipam.config) > 1:
         raise Unsupported("may have one subnet", path=(*path, "ipam", "config"))
     block = network.ipam.config[0] if network.ipam.config else None
-    return _specified(
+    return specified(
         path,
         lambda: appspec.Network(
             internal=network.internal,
@@ -154,14 +156,4 @@ def _volume(name: str, volume: Volume) -> appspec.Volume:
     if volume.driver not in ("", "local", "default"):
         message = f"the driver {volume.driver[:40]!r} is not on devices; use local"
         raise Unsupported(message, path=("volumes", name, "driver"))
-    return _specified(("volumes", name), lambda: appspec.Volume(options=volume.driver_opts, labels=volume.labels))
-
-
-def _specified(path: tuple[str | int, ...], make: Callable[[], AnyPart]) -> AnyPart:
-    """Return what `make` makes; a value that the AppSpec does not take is refused in our words."""
-    try:
-        return make()
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise Unsupported(one_line(message), path=(*path, *first["loc"])) from error
+    return specified(("volumes", name), lambda: appspec.Volume(options=volume.driver_opts, labels=volume.labels))

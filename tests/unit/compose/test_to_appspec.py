@@ -7,7 +7,7 @@ import pytest
 from broker.appspec import AppSpec, Image
 from compose.errors import Unsupported
 from compose.project import Project
-from compose.to_appspec import Converted, converted
+from compose.to_appspec import Converted, check, converted
 from tests.unit.compose.conftest import Load
 
 IMAGE = Image(repository="o/a/web", digest="sha256:" + "1" * 64)
@@ -200,3 +200,14 @@ def test_equal_projects_have_equal_digests(load_text: Load) -> None:
     one = convert(load_text("services: {web: {image: x, environment: {A: 1, B: 2}}}")).spec
     other = convert(load_text("services: {web: {environment: [B=2, A=1], image: y}}")).spec
     assert one.digest == other.digest
+
+
+def test_a_project_can_be_checked_before_it_has_images(load_text: Load) -> None:
+    assert check(load_text("services: {web: {image: x}}")) == ()
+    with pytest.raises(Unsupported, match="is not one of"):
+        check(load_text("services: {web: {image: x, restart: sometimes}}"))
+
+
+def test_a_value_that_no_device_takes_is_shown_with_its_form(load_text: Load) -> None:
+    with pytest.raises(Unsupported, match=r"^services\.web\.networks\.n\.aliases\[0\]: 'a b' is not possible"):
+        check(load_text("services: {web: {image: x, networks: {n: {aliases: [a b]}}}}\nnetworks: {n: }"))
