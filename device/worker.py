@@ -88,7 +88,7 @@ class Worker:
         self.store_memory = StoreMemory(paths.state / "store")
         settings = owner.telemetry
         self.children = (
-            servers.store_server(paths, settings, on_up=self.buffer.begin_epoch),
+            servers.store_server(paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch),
             servers.intake_server(
                 paths, settings, password=accounts.worker_password, on_up=self.surroundings.apply_accounts
             ),

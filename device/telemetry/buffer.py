@@ -16,7 +16,7 @@ from pathlib import Path
 import msgpack
 
 from broker.messages import Gap, Instant, StreamHeld, StreamKept
-from device.telemetry.connection import Client, Command
+from device.telemetry.connection import Client, Command, RedisUnavailable
 from device.telemetry.epochs import new_epoch
 from device.telemetry.ranges import Range, holes
 
@@ -70,6 +70,11 @@ class Buffer:
         self._epoch = 0
         self._last: dict[str, int] = {}
 
+    def suspend(self) -> None:
+        """Refuse writes until the next `begin_epoch`: a store that comes back must not go on with the old numbers."""
+        with self._lock:
+            self._epoch = 0
+
     def begin_epoch(self) -> None:
         """Start a new epoch: after every start of the store, before anything is written."""
         with self._lock:
@@ -92,6 +97,8 @@ class Buffer:
         write may stand, with its cursor; the caller reads the cursor again before the next one.
         """
         with self._lock:
+            if not self._epoch:
+                raise RedisUnavailable("the store is starting")
             place = Place(stream, self._epoch)
             first = self._last_number(place) + 1
             number, gaps = first, []

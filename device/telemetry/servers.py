@@ -71,13 +71,16 @@ def intake_server(paths: Paths, settings: TelemetrySettings, *, password: str, o
             text=intake_config(paths, settings, password=password),
             socket=paths.intake_socket,
             client=Client(paths.intake_socket, user=WORKER_USER, password=password),
+            hook=lambda: None,
             on_up=on_up,
         )
     )
 
 
-def store_server(paths: Paths, settings: TelemetrySettings, *, on_up: Callable[[], None]) -> Child:
-    """Return the supervised store; `on_up` runs after each start, before it counts as ready."""
+def store_server(
+    paths: Paths, settings: TelemetrySettings, *, before_start: Callable[[], None], on_up: Callable[[], None]
+) -> Child:
+    """Return the supervised store; `before_start` and `on_up` run around each start, before it counts as ready."""
     config = paths.telemetry / "store.conf"
     return Child(
         _program(
@@ -86,17 +89,28 @@ def store_server(paths: Paths, settings: TelemetrySettings, *, on_up: Callable[[
             text=store_config(paths, settings),
             socket=paths.store_socket,
             client=Client(paths.store_socket),
+            hook=before_start,
             on_up=on_up,
         )
     )
 
 
-def _program(name: str, *, config: Path, text: str, socket: Path, client: Client, on_up: Callable[[], None]) -> Program:
+def _program(
+    name: str,
+    *,
+    config: Path,
+    text: str,
+    socket: Path,
+    client: Client,
+    hook: Callable[[], None],
+    on_up: Callable[[], None],
+) -> Program:
     server = shutil.which("redis-server") or shutil.which("valkey-server")
     if server is None:
         raise Refused("missing_program", "redis-server is not installed (package redis-server)")
 
     def before_start() -> None:
+        hook()
         write_durably(config, text.encode())
         socket.unlink(missing_ok=True)  # one left by a killed server: nobody listens on it any more
 

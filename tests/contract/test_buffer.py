@@ -73,7 +73,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
     buffer = Buffer(Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=lambda: NOW)
     settings = TelemetrySettings(intake_megabytes=8, store_megabytes=64)
-    store = servers.store_server(paths, settings, on_up=buffer.begin_epoch)
+    store = servers.store_server(paths, settings, before_start=buffer.suspend, on_up=buffer.begin_epoch)
     server = servers.intake_server(
         paths, settings, password=accounts.worker_password, on_up=lambda: accounts.apply(intake)
     )
