@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from compose.errors import Path
 from compose.forms.mounts import device, file_reference, mount
 from compose.forms.ports import exposed, ports
-from compose.forms.services import environment_file, healthcheck, host_addresses, test, ulimit
+from compose.forms.services import environment_file, host_addresses, test, ulimit
 from compose.forms.values import (
     command,
     duration,
@@ -38,6 +39,7 @@ from compose.shapes import (
 )
 from compose.tree import Items, Node, Scalar, Table, text_of
 
+_PULL_POLICY = re.compile(r"always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+")
 _texts = list_of(text)
 _labels = pairs()
 _environment = pairs(bare=None)
@@ -62,6 +64,16 @@ def _servers(node: Node, path: Path) -> Node:
     result = _text_or_texts(node, path)
     assert isinstance(result, Items)
     return replace(result, nodes=tuple(item for item in result.nodes if text_of(item)))
+
+
+def _pull_policy(node: Node, path: Path) -> Node:
+    """When an image is fetched: a word, or a span of time as in `every_12h`."""
+    result = text(node, path)
+    if not _PULL_POLICY.fullmatch(text_of(result)):
+        raise wrong(
+            node, path, "must be one of always, never, missing, if_not_present, build, daily, weekly, every_..."
+        )
+    return result
 
 
 def _ssh(node: Node, path: Path) -> Node:
@@ -268,7 +280,7 @@ SERVICE_KEYS: dict[str, Shape] = {
     "extra_hosts": host_addresses,
     "gpus": _gpus,
     "group_add": list_of(text_or_number),
-    "healthcheck": healthcheck(
+    "healthcheck": record(
         {
             "disable": flag,
             "interval": duration,
@@ -308,7 +320,7 @@ SERVICE_KEYS: dict[str, Shape] = {
     "privileged": flag,
     "profiles": _texts,
     "provider": record({"type": text, "options": table(anything)}),
-    "pull_policy": text,
+    "pull_policy": _pull_policy,
     "pull_refresh_after": text,
     "read_only": flag,
     "restart": text,

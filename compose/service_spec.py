@@ -179,7 +179,7 @@ def _healthcheck(service: Service) -> appspec.Healthcheck | None:
     check = service.healthcheck
     if check is None:
         return None
-    if check.disable:
+    if check.disable or check.test[:1] == ("NONE",):
         return appspec.Healthcheck(test=("NONE",))
     given = {
         "interval_ms": check.interval,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 from compose.errors import Path
 from compose.forms.values import flag, text, whole
-from compose.shapes import Shape, mistyped, one_of, record, wrong
+from compose.shapes import mistyped, one_of, record, wrong
 from compose.tree import Items, Node, Scalar, Table
 
 _ENV_FILE = record({"path": text, "required": flag, "format": one_of("raw")})
@@ -45,19 +44,6 @@ def test(node: Node, path: Path) -> Node:
     if first is not None and (not isinstance(first, Scalar) or first.value not in ("NONE", "CMD", "CMD-SHELL")):
         raise wrong(node, path, "must start with CMD, CMD-SHELL or NONE; or write the command as a text")
     return replace(node, nodes=items)
-
-
-def healthcheck(keys: Mapping[str, Shape]) -> Shape:
-    """Return the shape of a health check; `test: NONE` is written as `disable: true`."""
-
-    def finish(node: Node, path: Path) -> Node:
-        assert isinstance(node, Table)
-        command = node.nodes.get("test")
-        if isinstance(command, Items) and command.nodes and getattr(command.nodes[0], "value", None) == "NONE":
-            return node.without("test").having(disable=Scalar(True, "true", command.place))
-        return node
-
-    return record(keys, finish=finish)
 
 
 def host_addresses(node: Node, path: Path) -> Node:

@@ -29,6 +29,7 @@ _UNIT_NANOS = {
     "w": 7 * 24 * 3600 * 10**9,
 }
 _NUMBER_DIGITS_MAX = 30
+_EXPONENT_FROM = 6  # other Compose tools write 1000000.0 as 1e+06, and apps see what they write
 INT_MAX = 2**63 - 1  # what an engine can be told
 
 
@@ -195,7 +196,7 @@ def _written_float(value: float) -> str:
     if not math.isfinite(value):
         return str(value)
     exponent = Decimal(repr(value)).adjusted()
-    if -5 < exponent < 21:
+    if -5 < exponent < _EXPONENT_FROM:
         return format(Decimal(repr(value)).normalize(), "f")
     digits, _, power = format(Decimal(repr(value)).normalize(), "e").partition("e")
     return f"{digits}e{power[0]}{power[1:].zfill(2)}"

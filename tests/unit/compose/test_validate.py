@@ -56,6 +56,7 @@ def test_a_service_that_does_not_hold_together_is_refused(load_service: LoadServ
         ("environment: text", "must be a mapping or a list"),
         ("cap_add: NET_ADMIN", "must be a list"),
         ("restart: [always]", "must be a text"),
+        ("pull_policy: sometimes", "must be one of always"),
         ("privileged: maybe", "must be true or false"),
         ("healthcheck: {test: [echo]}", "must start with CMD"),
         ("healthcheck: {interval: 10}", "write 10s for seconds"),
