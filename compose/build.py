@@ -193,13 +193,23 @@ class _Publisher:
             except docker.errors.APIError as error:
                 raise _push_error(where, str(error.explanation or error)) from error
             finally:
-                with contextlib.suppress(docker.errors.APIError):
-                    self._engine.remove_image(f"{repository}:{TAG}", noprune=True)
+                self._forget(image_id, repository)
         if events.error:
             raise _push_error(where, events.error)
         if not events.digest:
             raise PushFailed(f"{where}: the registry told no digest; try again")
         return events.digest
+
+    def _forget(self, image_id: str, repository: str) -> None:
+        """Remove the names an image has from being pushed, unless it has no others: the image itself has to stay."""
+        with contextlib.suppress(docker.errors.APIError):
+            image = self._engine.inspect_image(image_id)
+            names = [*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())]
+            ours = [name for name in names if name.startswith((f"{repository}:", f"{repository}@"))]
+            if len(ours) < len(names):
+                for name in ours:
+                    with contextlib.suppress(docker.errors.ImageNotFound):  # gone with the last tag of its repository
+                        self._engine.remove_image(name, noprune=True)
 
     def _follow(self, stream: Iterable[Mapping[str, Any]], job: Job, phase: Literal["build", "pull", "push"]) -> Events:
         events = Events()
