@@ -78,18 +78,28 @@ class Worker:
         """Work until `stopping`; wake the inbox to end."""
         while not stopping.is_set():
             received = self._inbox.take(TURN_MAX, AGAIN_S if self._unsent else None)
-            self._send({})
-            opened = [item for item in map(self._open, received) if item is not None]
-            if not opened:
-                continue
             try:
-                self._turn(opened)
+                self.work(received)
             except Passing as error:
-                log.error("ingest: %s; %d messages wait for their devices to send them again", error, len(opened))
+                log.error("ingest: %s; %d messages wait for their devices to send them again", error, len(received))
                 stopping.wait(PAUSE_S)
-            except Exception:  # an edge: one message of many has met a bug; find out which, and keep the others
-                log.exception("ingest: a turn of %d messages failed", len(opened))
-                self._one_by_one(opened)
+
+    def work(self, received: Sequence[Received]) -> None:
+        """Handle messages in one transaction, then answer. A message that meets a bug costs only itself.
+
+        Raises `Passing` when the database cannot be used: then nothing is stored and nothing answered.
+        """
+        self._send({})
+        opened = [item for item in map(self._open, received) if item is not None]
+        if not opened:
+            return
+        try:
+            self._turn(opened)
+        except Passing:
+            raise
+        except Exception:  # an edge: one message of many has met a bug; find out which, and keep the others
+            log.exception("ingest: a turn of %d messages failed", len(opened))
+            self._one_by_one(opened)
 
     def _open(self, received: Received) -> tuple[Received, Any] | None:
         try:
@@ -104,8 +114,8 @@ class Worker:
         for item in opened:
             try:
                 self._turn([item])
-            except Passing as error:
-                log.error("ingest: %s", error)
+            except Passing:
+                raise
             except Exception:  # an edge: this is the message; it is dropped, and its device will send it again
                 log.exception("ingest: dropped a message on %s of %s", item[0].channel.name, item[0].device)
 

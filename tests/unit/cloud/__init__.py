@@ -1,0 +1,1 @@
+"""Tests of what the cloud decides: no I/O, no clock, no threads."""
