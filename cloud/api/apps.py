@@ -122,7 +122,7 @@ def push_release(name: str, body: NewRelease, who: Deployer, context: Ctx) -> di
         stored = releases.get(tx, app.app, digest)
         assert stored is not None
         audit.add(tx, org=who.org, by=who.user_name, action="release.push", subject=digest, now_ms=now_ms)
-    return {"release": digest, "version": label(stored), "created": created}
+    return {"release": digest, "version": stored.version, "created": created}
 
 
 @router.get("/v1/apps/{name}/releases/{release}")
@@ -149,15 +149,10 @@ def release_named(tx: Connection, app: App, name: str) -> Release:
     return release
 
 
-def label(release: Release) -> str:
-    """Return the version, or for a release without one the beginning of its digest."""
-    return release.version or release.digest.removeprefix("sha256:")[:12]
-
-
 def _release(release: Release) -> dict[str, Any]:
     return {
         "release": release.digest,
-        "version": label(release),
+        "version": release.version,
         "created_ms": release.created_ms,
         "by": release.by,
     }

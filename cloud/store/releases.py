@@ -28,10 +28,14 @@ _NEWEST_FIRST = (releases.c.pushed_ms.desc(), releases.c.digest)
 
 
 def push(tx: Connection, release: Release) -> bool:
-    """Store the release; return False when its digest was there: then only its label and place in time change."""
+    """Store the release; return False when its digest was there: then only its label and place in time change.
+
+    A release without a version is labelled with the beginning of its digest.
+    """
     known = get(tx, release.app, release.digest)
     if known is None:
-        tx.execute(insert(releases).values(**asdict(release)))
+        label = release.version or release.digest.removeprefix("sha256:")[:12]
+        tx.execute(insert(releases).values(**asdict(release) | {"version": label}))
         return True
     again = update(releases).where(releases.c.app == release.app, releases.c.digest == release.digest)
     tx.execute(again.values(version=release.version or known.version, pushed_ms=release.pushed_ms))
