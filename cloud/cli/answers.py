@@ -169,10 +169,17 @@ class RegistryToken(Answer):
     expires_s: int = 0
 
 
+class Issued(Answer):
+    """A device that was given a new generation."""
+
+    device: str
+
+
 class Deployed(Answer):
     deployment: str
     instance: str = ""
     release: str
+    devices: tuple[Issued, ...] = ()
 
 
 class Target(Answer):

@@ -124,7 +124,8 @@ def _app_changes(before: Device, after: Device) -> Iterator[str]:
         if earlier is None or _shown(earlier) != _shown(instance):
             message = f": {instance.message}" if instance.message else ""
             yield f"{instance.name} {instance.state} {short(instance.release)}{message}"
-        yield from _service_changes(instance, earlier)
+        else:
+            yield from _service_changes(instance, earlier)
     for key, gone in known.items():
         if key not in now and after.status is not None:
             yield f"{gone.name} is gone"
@@ -134,12 +135,12 @@ def _shown(instance: Instance) -> tuple[str, str, str]:
     return instance.state, instance.release, instance.message
 
 
-def _service_changes(instance: Instance, earlier: Instance | None) -> Iterator[str]:
-    known = {service.name: service for service in earlier.services} if earlier else {}
+def _service_changes(instance: Instance, earlier: Instance) -> Iterator[str]:
+    known = {service.name: service for service in earlier.services}
     for service in instance.services:
         was = known.get(service.name)
         if was is None or (was.state, was.health) == (service.state, service.health):
-            continue  # the instance's own line says it all the first time
+            continue
         health = "" if service.health == "none" else f", {service.health}"
         yield f"{instance.name}/{service.name} {service.state}{health}"
 

@@ -21,6 +21,17 @@ ANSWER_S_MAX = 60.0  # the longest request is a deployment to a large fleet
 SILENCE_S_MAX = 45.0  # of the event stream, which says something every 15 s
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 NOT_NOW = frozenset({429, 500, 502, 503, 504})
+HINTS = {
+    "app_deployed": "add --force: its removal is deployed first",
+}
+SEE = {  # what to look at when something of a kind was not found
+    "/v1/devices": "see: skerry device list",
+    "/v1/telemetry": "see: skerry device list",
+    "/v1/logs": "see: skerry device list",
+    "/v1/apps": "see: skerry app list",
+    "/v1/deployments": "see: skerry app list, skerry app show APP, skerry fleet list",
+    "/v1/enroll-tokens": "see: skerry fleet list",
+}
 CA_HINT = "is this the cloud you logged in to? If its authority changed on purpose, log in again"
 
 
@@ -35,7 +46,7 @@ class Client:
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(ANSWER_S_MAX, connect=CONNECT_S_MAX),
-            verify=pinned(ca) if ca else True,
+            verify=pinned(ca),
             transport=transport,
             trust_env=False,  # a proxy that ends our TLS cannot show our authority; one that does not is not worth it
         )
@@ -106,10 +117,16 @@ class Client:
 
 
 def pinned(ca: str) -> ssl.SSLContext:
-    """Return a context that believes one authority and nobody else."""
+    """Return a context that believes one authority and nobody else; refuse what is no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(cadata=ca)
+    try:
+        if ca:  # without one, nobody is believed
+            context.load_verify_locations(cadata=ca)
+    except ssl.SSLError as error:
+        raise RequestRefused(
+            "bad_ca", "the cloud's authority is no certificate that can be pinned", hint="ask the cloud's owner"
+        ) from error
     return context
 
 
@@ -143,11 +160,15 @@ def _error(response: httpx.Response) -> RequestRefused | CloudUnreachable:
     reason, message, hint = "http_error", f"status {status}", ""
     try:
         told = response.json()["error"]
-        reason, message, hint = str(told["reason"]), str(told["message"]), str(told.get("hint") or "")
+        reason, message = str(told["reason"]), str(told["message"])
+        hint = HINTS.get(reason) or str(told.get("hint") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         message = f"{response.request.method} {response.request.url.path} was answered with status {status}"
     if status in NOT_NOW:
         return CloudUnreachable(message, reason=reason, hint=hint or "try again in a moment")
-    if status == 401 and not hint:
+    if status == 401 and reason != "wrong_password":
         hint = "log in again: skerry login URL --user USER"
+    if status == 404 and not hint:
+        path = response.request.url.path
+        hint = next((look for beginning, look in SEE.items() if path.startswith(beginning)), "")
     return RequestRefused(reason, message, hint=hint, status=status)

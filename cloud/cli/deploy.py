@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -41,26 +41,30 @@ def deploy(
     }
     with connected(context) as client:
         deployed = client.post("/v1/deployments", answers.Deployed, body)
-        devices = len((deployed.model_extra or {}).get("devices") or ())
-        if not as_json:
-            count = f"{devices} device{'' if devices == 1 else 's'}"
-            say_now(f"deployment {deployed.deployment}: {app} {short(deployed.release)} to {count} of fleet {fleet}")
-        if not wait:
-            if as_json:
-                say_json(deployed.plain())
-            return
-        here = around(context)
-        from cloud.cli.wait import wait as watch
+    if not as_json:
+        count = f"{len(deployed.devices)} device{'' if len(deployed.devices) == 1 else 's'}"
+        say_now(f"deployment {deployed.deployment}: {app} {short(deployed.release)} to {count} of fleet {fleet}")
+    if wait:
+        _watch(context, deployed.deployment, timeout_s=timeout_s, as_json=as_json)
+    elif as_json:
+        say_json(deployed.plain())
 
-        waited = watch(
-            client,
-            deployed.deployment,
-            timeout_s=timeout_s,
-            clock=here.clock,
-            pause=here.pause,
-            tell=(lambda line: None) if as_json else say_now,
-        )
-    code, line = ending(waited.verdict.failed, waited.verdict.unreachable, waited.verdict.going, waited.timed_out)
+
+def _watch(context: typer.Context, deployment: str, *, timeout_s: float, as_json: bool) -> NoReturn:
+    """Show the devices of a deployment until it is decided; exit with the code that says how."""
+    from cloud.cli.connect import connected
+    from cloud.cli.ending import OUTCOMES, ending
+    from cloud.cli.wait import wait
+
+    here = around(context)
+    tell = _silent if as_json else say_now
+    try:
+        with connected(context) as client:
+            waited = wait(client, deployment, timeout_s=timeout_s, clock=here.clock, pause=here.pause, tell=tell)
+    except KeyboardInterrupt:
+        note("not watched any longer; the deployment itself goes on")
+        raise
+    code, line = ending(waited)
     if as_json:
         say_json({"outcome": OUTCOMES[code], "message": line, **waited.deployment.plain()})
     elif code == exits.OK:
@@ -70,29 +74,8 @@ def deploy(
     raise typer.Exit(code)
 
 
-OUTCOMES = {exits.OK: "converged", exits.DEPLOYMENT_FAILED: "failed", exits.TIMED_OUT: "timed_out"}
-
-
-def ending(
-    failed: tuple[str, ...], unreachable: tuple[str, ...], going: tuple[str, ...], timed_out: bool
-) -> tuple[int, str]:
-    """Return the exit code and the last line of a watched deployment. Pure."""
-    from cloud.cli.verdict import named
-
-    follow = ""
-    if unreachable:
-        one = len(unreachable) == 1
-        follow = (
-            f"{len(unreachable)} device{'' if one else 's'} not reachable ({named(unreachable)}): "
-            f"{'it' if one else 'they'} will follow when {'it comes' if one else 'they come'}"
-        )
-    if failed:
-        rest = f"; {follow}" if follow else ""
-        return exits.DEPLOYMENT_FAILED, f"failed on {named(failed)}; see: skerry device show {failed[0]}{rest}"
-    if timed_out:
-        busy = f"still on the way: {named(going)}" if going else ""
-        return exits.TIMED_OUT, "timed out; " + "; ".join(part for part in (busy, follow) if part)
-    return exits.OK, "all reachable devices converged" + (f"; {follow}" if follow else "")
+def _silent(_line: str) -> None:
+    """Tell nothing: the JSON document at the end says it all."""
 
 
 def variables_of(settings: list[str]) -> dict[str, Any]:

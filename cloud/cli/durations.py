@@ -7,8 +7,8 @@ import re
 from cloud.cli.errors import RequestRefused
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PARTS = re.compile(r"(\d{1,9})([smhd])")
-_WHOLE = re.compile(r"\d{1,9}|(\d{1,9}[smhd])+")
+_PARTS = re.compile(r"([0-9]{1,9})([smhd])")
+_WHOLE = re.compile(r"[0-9]{1,9}|([0-9]{1,9}[smhd])+")
 
 
 def seconds_of(text: str) -> int:

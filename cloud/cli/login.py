@@ -132,7 +132,8 @@ def _authority(url: str, expected: str | None, here: Surroundings) -> str:
             hint=f"if that is the right one: --ca-hash {found}",
         )
     note(f"{url} shows authority {found}")
-    typer.confirm("Is this the hash that the cloud's owner told you?", abort=True, err=True)
+    if not typer.confirm("Is this the hash that the cloud's owner told you?", err=True):
+        raise RequestRefused("ca_unconfirmed", f"the authority of {url} was not confirmed", hint="ask its owner")
     return pem
 
 

@@ -58,11 +58,10 @@ class LineSource:
 
 def element_text(name: str, element: Sample | Gap) -> str:
     """Return one line on what the device of this name sent, or could not send any more."""
-    place = f"{name}  {element.stream} {element.epoch}"
     if isinstance(element, Gap):
-        return printable(f"{'gap':19}  {place}:{element.first}-{element.last}  {element.cause}")
+        return printable(f"{'missing':19}  {name}  {element.stream} #{element.first}-{element.last}  {element.cause}")
     fields = " ".join(f"{key}={value}" for key, value in element.values.items())
-    return printable(f"{moment(element.at_ms)}  {place}:{element.seq}  {fields}")
+    return printable(f"{moment(element.at_ms)}  {name}  {element.stream} #{element.seq}  {fields}")
 
 
 def line_text(name: str, line: Line) -> str:

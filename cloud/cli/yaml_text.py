@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 # Words that no version of YAML takes for anything but a text; all others are quoted as JSON, which is YAML.
-_SAFE = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_SAFE = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*( [A-Za-z0-9_./]+)*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
 
@@ -43,4 +43,9 @@ def _entry(key: str, value: object) -> Iterator[str]:
 def _scalar(value: object) -> str:
     if isinstance(value, str) and _SAFE.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=True)
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
