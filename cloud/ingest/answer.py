@@ -11,7 +11,7 @@ from broker.ids import DeviceRef
 from broker.messages import RANGES_MAX, StreamHeld, Sync
 from broker.signing import MacKey
 from cloud.ingest.turn import NO_CONN, Stream, Touched, Turn
-from cloud.store import cursors, desired, presence, replies, status
+from cloud.store import desired, presence, replies, status
 from cloud.store.cursors import Cursor
 from cloud.store.presence import Presence
 from cloud.store.status import Held
@@ -58,7 +58,8 @@ def _streams(turn: Turn, device: DeviceRef, touched: Touched, known: Presence) -
 
 def _held(turn: Turn, device: DeviceRef, place: Stream, touched: Touched) -> StreamHeld:
     stream, epoch = place
-    cursor = cursors.get(turn.tx, device.device, stream, epoch) or Cursor(device.device, stream, epoch)
+    place_held = turn.intake.cursor((device.device, stream, epoch))
+    cursor = place_held or Cursor(device.device, stream, epoch)
     return StreamHeld(
         stream=stream,
         epoch=epoch,

@@ -72,7 +72,10 @@ class BatchHandler:
         if elements > ELEMENTS_MAX:
             raise Refused("too_many_elements", f"{elements} elements, at most {ELEMENTS_MAX} travel together")
         cursor = self._cursor(turn, device, batch)
-        if elements:
+        whole = (batch.first, batch.last)
+        is_new = cursor.held.missing(*whole) == (whole,)  # the usual case: then nothing stored can be touched by it
+        if elements and not is_new:
+            turn.intake.flush()
             stored = batches.overlapping(turn.tx, device.device, batch)
             if stored is not None and batches.is_same(stored, batch):
                 return None
@@ -89,7 +92,7 @@ class BatchHandler:
         return None
 
     def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor:
-        known = cursors.get(turn.tx, device.device, batch.stream, batch.epoch)
+        known = turn.intake.cursor((device.device, batch.stream, batch.epoch))
         if known is None and cursors.count(turn.tx, device.device) >= CURSORS_MAX:
             raise Refused("too_many_streams", f"{CURSORS_MAX} streams and epochs of one device are the limit")
         return known if known is not None else Cursor(device.device, batch.stream, batch.epoch)
@@ -102,14 +105,15 @@ class BatchHandler:
         place = (device.device, batch.stream, batch.epoch)
         filled = lost = 0
         if numbered.data:
-            batches.add(tx, device.device, batch, now_ms=now_ms)
+            turn.intake.add(device.device, batch)
+        if numbered.data and was.missing(batch.first, batch.last) != ((batch.first, batch.last),):
             filled = sum(gaps.fill(tx, *place, data, now_ms=now_ms) for data in numbered.data)
         for gap in batch.gaps:
             for first, last in was.missing(gap.first, gap.last):
                 gaps.add(tx, gaps.StoredGap(*place, first, last, gap.cause), now_ms=now_ms)
                 lost += last - first + 1
         stored = cursor.stored + count(numbered.data)
-        cursors.put(tx, replace(cursor, stored=stored, gaps=cursor.gaps + lost - filled), now_ms=now_ms)
+        turn.intake.put(replace(cursor, stored=stored, gaps=cursor.gaps + lost - filled))
         shown: dict[str, object] = {
             "device": device.device,
             "stream": batch.stream,

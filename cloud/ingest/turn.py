@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from broker.ids import DeviceRef
 from broker.messages import Conn, Refusal
+from cloud.ingest.intake import Intake
 from cloud.store.database import Connection
 
 Stream = tuple[str, int]
@@ -41,6 +42,9 @@ class Turn:
     seen: list[Seen] = field(default_factory=list)
     nudged: list[DeviceRef] = field(default_factory=list)
     issued: bool = False
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(self.tx, now_ms=self.now_ms)
 
     def touch(self, device: DeviceRef) -> Touched:
         return self.touched.setdefault(device, Touched())

@@ -127,6 +127,7 @@ class Worker:
                     self._handlers[received.channel].handle(turn, received.device, message)
                 except Refused as error:
                     self._count(received, error)
+            turn.intake.flush()
             syncs = {
                 device: sync_for(turn, device, touched, store=self._store) for device, touched in turn.touched.items()
             }

@@ -49,24 +49,13 @@ def is_same(stored: StoredBatch, batch: Batch) -> bool:
     return same and stored.payload == batch.payload
 
 
-def add(tx: Connection, device: str, batch: Batch, *, now_ms: int) -> None:
-    """Add a batch none of whose numbers is in another one."""
+def add(tx: Connection, rows: Sequence[tuple[str, Batch]], *, now_ms: int) -> None:
+    """Add batches, each with its device, none of whose numbers is in another one."""
+    if not rows:
+        return
     arrival = int(tx.execute(select(func.coalesce(func.max(_C.arrival), 0))).scalar_one()) + 1
-    row = {
-        "device": device,
-        "stream": batch.stream,
-        "epoch": batch.epoch,
-        "first": batch.first,
-        "last": batch.last,
-        "format": batch.format,
-        "payload": batch.payload,
-        "gaps": json.dumps([(gap.first, gap.last) for gap in batch.gaps]),
-        "at_boot": batch.at.boot,
-        "at_mono_ms": batch.at.mono_ms,
-        "at_wall_ms": batch.at.wall_ms,
-        "at_clock": batch.at.clock,
-    }
-    tx.execute(insert(batches).values(**row, received_ms=now_ms, arrival=arrival))
+    values = [_row(device, batch) | {"received_ms": now_ms} for device, batch in rows]
+    tx.execute(insert(batches), [row | {"arrival": arrival + place} for place, row in enumerate(values)])
 
 
 def from_arrival(
@@ -80,6 +69,23 @@ def from_arrival(
     if stream is not None:
         found = found.where(_C.stream == stream)
     return [_batch(row) for row in tx.execute(found.order_by(_C.arrival).limit(limit))]
+
+
+def _row(device: str, batch: Batch) -> dict[str, Any]:
+    return {
+        "device": device,
+        "stream": batch.stream,
+        "epoch": batch.epoch,
+        "first": batch.first,
+        "last": batch.last,
+        "format": batch.format,
+        "payload": batch.payload,
+        "gaps": json.dumps([(gap.first, gap.last) for gap in batch.gaps]),
+        "at_boot": batch.at.boot,
+        "at_mono_ms": batch.at.mono_ms,
+        "at_wall_ms": batch.at.wall_ms,
+        "at_clock": batch.at.clock,
+    }
 
 
 def _batch(row: Sequence[Any]) -> StoredBatch:
