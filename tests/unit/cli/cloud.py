@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from cloud.cli import credentials
+from cloud.cli.command_line import run
 from cloud.cli.credentials import Login
-from cloud.cli.main import run
 from cloud.cli.surroundings import Surroundings
 
 Answer = tuple[int, Any]

@@ -15,7 +15,7 @@ import typer
 import typer.main
 
 from broker.tls import ca_hash
-from cloud.cli.main import command_line
+from cloud.cli.command_line import command_line
 from cloud.cli.plugins import join
 from tests.unit.cli.cloud import Answer, CannedCloud, Shell, lines_of
 

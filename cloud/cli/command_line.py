@@ -1,0 +1,129 @@
+"""All commands of `skerry` put together, and the edge where every error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from broker.errors import Passing, Refused, SkerryError
+from cloud.cli import apps, deploy, devices, exits, fleets, login, logs, push, telemetry, watch
+from cloud.cli.credentials import DEFAULT_NAME
+from cloud.cli.plugins import join
+from cloud.cli.render import printable
+from cloud.cli.surroundings import Surroundings, around
+
+PROGRAM = "skerry"
+
+Commands = Mapping[str, Callable[..., None]]
+
+
+def command_line() -> typer.Typer:
+    """Return the whole command line, with what other installed halves of Skerry add."""
+    root = _group(
+        "Runs Docker Compose apps on fleets of devices that are reachable only now and then.",
+        {
+            "login": login.login,
+            "logout": login.logout,
+            "whoami": login.whoami,
+            "status": devices.status,
+            "deploy": deploy.deploy,
+            "watch": watch.watch,
+            "telemetry": telemetry.telemetry,
+            "logs": logs.logs,
+        },
+    )
+    root.callback()(_root)
+    app: Commands = {
+        "config": apps.config,
+        "check": apps.check,
+        "push": push.push,
+        "list": apps.list_apps,
+        "show": apps.show,
+        "delete": apps.delete,
+    }
+    device: Commands = {"list": devices.list_devices, "show": devices.show, "enroll-token": devices.enroll_token}
+    fleet: Commands = {"list": fleets.list_fleets, "create": fleets.create}
+    root.add_typer(_group("Apps: Compose projects that are pushed as releases.", app), name="app")
+    root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
+    root.add_typer(_group("Fleets: groups of devices that are deployed to as one.", fleet), name="fleet")
+    join(root, metadata.entry_points(group="skerry.commands"))
+    return root
+
+
+def _group(about: str, commands: Commands) -> typer.Typer:
+    # Help is plain text: it starts fast and reads the same in a pipe.
+    group = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    for name, command in commands.items():
+        group.command(name)(command)
+    return group
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(metadata.version(PROGRAM))
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    login_name: Annotated[
+        str, typer.Option("--login", envvar="SKERRY_LOGIN", help="Which of several logins to use.")
+    ] = DEFAULT_NAME,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    context.obj = replace(around(context), login=login_name)
+
+
+def run(arguments: Sequence[str], surroundings: Surroundings) -> int:
+    """Run one command line; return its exit code. No error gets out but bugs."""
+    try:
+        code = command_line()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=surroundings)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else exits.OK
+    except SkerryError as error:
+        return _told(error, as_json="--json" in arguments)
+    except TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a group without a command: the message is its whole help
+            print(message, file=sys.stderr)
+        else:
+            _told(UsageProblem("usage", message), as_json="--json" in arguments)
+        return exits.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)  # the terminal shows ^C without ending the line
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more while it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer saw the same first
+            return exits.OK
+        raise
+
+
+class UsageProblem(Refused):
+    """The command line itself is wrong."""
+
+    hint = "see --help"
+
+
+def _told(error: SkerryError, *, as_json: bool) -> int:
+    """Print an error where people and programs look for it; return its exit code."""
+    hint = getattr(error, "hint", "") or ""
+    reason = getattr(error, "reason", "unreachable")
+    line = f"{PROGRAM}: {error}" + (f" ({hint})" if hint else "")
+    print(printable(line), file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"reason": reason, "message": str(error), "hint": hint or None}}))
+    return exits.UNREACHABLE if isinstance(error, Passing) else exits.REFUSED
