@@ -42,7 +42,7 @@ OUTBOX_MAX = 256  # publications waiting for the loop; their owners keep the ori
 INFLIGHT_MAX = 20  # mosquitto's own default for max_inflight_messages
 CONNECT_S_MAX = 5.0
 DISCONNECT_WITH_WILL = 0x04  # MQTT 5 section 3.14.2.1
-RECONNECT = Backoff(first_s=0.25, max_s=60.0)
+RECONNECT = Backoff(first_s=0.25, max_s=15.0)  # half a window on average: what a link of minutes can afford
 UNSUPPORTED_VERSION = 0x84  # MQTT 5 section 3.2.2.2
 
 

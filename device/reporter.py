@@ -42,9 +42,15 @@ class Reporter:
         self._base = 0
         self._held = 0
         self._again = True
+        self._ready = False
         self._progress_at = 0.0
 
     # --- any thread
+
+    def ready(self) -> None:
+        """Say that the engine has been looked at: before that, an empty status would say that nothing runs."""
+        self._ready = True
+        self._wake.set()
 
     def started_after(self, connections: int) -> None:
         """Tell how many connections were made before this run's first status."""
@@ -103,7 +109,7 @@ class Reporter:
             if self._again:
                 self._again, sent, tries = False, 0, 0
             waiting_s = 30.0
-            if self._revision > self._held and self._uplink.connected:
+            if self._ready and self._revision > self._held and self._uplink.connected:
                 due = 0.0 if sent != self._revision else sent_at + AGAIN.delay_s(tries, 1.0)
                 if now >= due:
                     stopping.wait(COALESCE_S)

@@ -251,6 +251,7 @@ class Worker:
         self.reporter.condition(conditions.intake(self.forwarders.errors))
         if not report.engine_error:
             self.reporter.instances(report.instances)
+        self.reporter.ready()
 
     def _standing(self) -> Standing:
         held = self.ledger.accepted

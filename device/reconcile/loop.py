@@ -75,7 +75,11 @@ class Reconciler:
         self.judgements.load()
         while not stopping.is_set():
             desired = self.mailbox.newest
-            pause_s = RESYNC_S if desired is None else self._guarded_round(desired, stopping)
+            if desired is None:
+                self.report(Report(None, ()))
+                pause_s = RESYNC_S
+            else:
+                pause_s = self._guarded_round(desired, stopping)
             if not stopping.is_set():
                 self.mailbox.wait(pause_s)
 

@@ -141,7 +141,6 @@ def _plan_service(
         return
     if have is None:
         steps.append(Create(want, cause="missing"))
-        waiting.append(Waiting(want.instance, want.service, "to be started once it exists"))
     elif have.state == "created":
         steps.append(Start(have, cause="created, not yet started"))
     else:

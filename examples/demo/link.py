@@ -7,7 +7,6 @@ import select
 import socket
 import struct
 import threading
-import time
 
 
 class Link:
@@ -98,14 +97,3 @@ def _reset(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         sock.close()
-
-
-def wait_until(condition: object, *, timeout_s: float, what: str) -> float:
-    """Wait until `condition()` is true; return how long it took; raise `TimeoutError` naming `what`."""
-    assert callable(condition)
-    began = time.monotonic()
-    while not condition():
-        if time.monotonic() - began > timeout_s:
-            raise TimeoutError(f"after {timeout_s:.0f} s still not: {what}")
-        time.sleep(0.1)
-    return time.monotonic() - began
