@@ -120,6 +120,7 @@ def settle(folder: Folder, *, host: str, asked: Ports, keepalive_s: int) -> Sett
     low, high = KEEPALIVE_S_RANGE
     if not low <= keepalive_s <= high:
         raise Refused("bad_keepalive", f"keepalive is {low} to {high} seconds, not {keepalive_s}")
+    free_port(host)  # says at once when this is no address of ours
     known = _remembered(folder)
     chosen = {name: getattr(asked, name) or getattr(known, name) or free_port(host) for name in Ports.model_fields}
     ports = Ports(**chosen)

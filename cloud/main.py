@@ -123,7 +123,8 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except SkerryError as error:
-        typer.echo(f"skerry-cloud: {error}", err=True)
+        lines = str(error).splitlines()
+        typer.echo(f"skerry-cloud: {lines[0]}{' .. ' + lines[-1] if len(lines) > 1 else ''}", err=True)
         raise typer.Exit(1) from error
 
 

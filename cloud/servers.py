@@ -21,6 +21,8 @@ from cloud.pki import Pki
 
 log = logging.getLogger(__name__)
 
+DAMAGED = b"Couldn't open database"  # mosquitto's last words then
+LOG_TAIL_BYTES = 300
 KEEPALIVE_S_MIN_MAX = 900  # services keep the session's default of 300 s whatever devices are told
 
 
@@ -45,11 +47,12 @@ def broker_program(settings: Settings, pki: Pki) -> Program:
     )
     write_durably(files.acl, acl_text().encode())
     write_durably(files.config, text.encode())
-    guard = DamagedFile(folder / "mosquitto.db")
+    log_path = settings.folder.logs / "mosquitto.log"
+    guard = DamagedFile(folder / "mosquitto.db", log_path)
     return Program(
         name="mosquitto",
         argv=(program, "-c", str(files.config)),
-        log_path=settings.folder.logs / "mosquitto.log",
+        log_path=log_path,
         ready=lambda: _listens(settings.service_broker) and _listens(settings.broker),
         before_start=guard.before_start,
         on_up=guard.on_up,
@@ -76,17 +79,18 @@ def registry_program(settings: Settings, pki: Pki, answers: Callable[[], bool]) 
 
 
 class DamagedFile:
-    """Puts the broker's file aside when the broker did not get up with it: it never starts with a damaged one.
+    """Puts the broker's file aside when the broker says that it cannot read it: it would never start again.
 
     What is lost with it comes back by itself: the publisher sends every desired state again, devices the rest.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_path: Path) -> None:
         self._path = path
+        self._log_path = log_path
         self._tried = False
 
     def before_start(self) -> None:
-        if self._tried and self._path.exists():
+        if self._tried and self._path.exists() and DAMAGED in self._log_path.read_bytes()[-LOG_TAIL_BYTES:]:
             aside = self._path.with_suffix(".damaged")
             self._path.replace(aside)
             log.error("the broker does not start with %s: moved it to %s", self._path.name, aside.name)
