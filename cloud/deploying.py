@@ -9,10 +9,10 @@ from broker.ids import new_id
 from cloud.issuing import Issuer
 from cloud.store import deployments, devices, instances
 from cloud.store.database import Connection
-from cloud.store.deployments import Deployment, Target
+from cloud.store.deployments import Deployment
 from cloud.store.desired import Desired
 from cloud.store.devices import Device
-from cloud.store.instances import Instance
+from cloud.store.rows import Instance, Target
 
 
 @dataclass(frozen=True)

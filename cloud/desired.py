@@ -9,7 +9,7 @@ from broker.appspec import AppSpec
 from broker.canonical import digest_of
 from broker.ids import DeviceRef
 from broker.messages import AppSection, DesiredState
-from cloud.store.instances import Instance
+from cloud.store.rows import Instance
 
 CLAIM_MAX = 2**40  # generations: one a second for thirty thousand years
 

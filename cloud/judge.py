@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.messages import Generation, InstanceStatus, Status
-from cloud.store.deployments import Target
+from cloud.store.rows import Target
 
 PENDING = "pending"
 ACCEPTED = "accepted"

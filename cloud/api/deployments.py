@@ -19,7 +19,8 @@ from cloud.deploying import Wish
 from cloud.judge import judge
 from cloud.store import apps, audit, deployments, desired, devices, fleets, presence, status
 from cloud.store.database import Connection
-from cloud.store.deployments import Deployment, Target
+from cloud.store.deployments import Deployment
+from cloud.store.rows import Target
 
 router = APIRouter(tags=["deployments"])
 

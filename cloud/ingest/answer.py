@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from broker.channels import SYNC
 from broker.codec import seal
 from broker.errors import Refused
@@ -23,7 +21,7 @@ def sync_for(turn: Turn, device: DeviceRef, touched: Touched, *, store: str) -> 
     """Return the sync a touched device gets. Its `n` grows also over a restored database, as time does."""
     known = presence.get(turn.tx, device.device)
     n = max(known.sync_n + 1, turn.now_ms)
-    presence.put(turn.tx, replace(known, sync_n=n))
+    presence.count_sync(turn.tx, known, n)
     newest = desired.named(turn.tx, device.device)
     return Sync(
         conn=known.conn or NO_CONN,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select
 
+from cloud.store.rows import Target
 from cloud.store.schema import deployments, targets
 
 
@@ -23,16 +24,6 @@ class Deployment:
     variables: Mapping[str, str]
     created_ms: int
     by: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """One device of a deployment, and the digest its section has there."""
-
-    device: str
-    era: int
-    generation: int
-    section: str
 
 
 _COLUMNS = tuple(deployments.c[name] for name in Deployment.__dataclass_fields__)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from cloud.store.rows import Instance
 from cloud.store.schema import instances
-
-
-@dataclass(frozen=True)
-class Instance:
-    instance: str
-    org: str
-    app: str
-    fleet: str
-    release: str
-    variables: Mapping[str, str]
-    attempt: int
-
 
 _COLUMNS = tuple(instances.c[name] for name in Instance.__dataclass_fields__)
 

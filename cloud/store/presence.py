@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
@@ -68,6 +68,12 @@ def put(tx: Connection, seen: Presence) -> None:
     }
     if tx.execute(update(presence).where(_C.device == seen.device).values(**values)).rowcount == 0:
         tx.execute(insert(presence).values(device=seen.device, **values))
+
+
+def count_sync(tx: Connection, seen: Presence, n: int) -> None:
+    """Remember the number of the last sync."""
+    if tx.execute(update(presence).where(_C.device == seen.device).values(sync_n=n)).rowcount == 0:
+        put(tx, replace(seen, sync_n=n))
 
 
 def silent(tx: Connection, *, heard_before_ms: int) -> Sequence[tuple[str, str]]:
