@@ -55,16 +55,13 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what of a Compose project would be refused or ignored on a device. Nothing is built or sent."""
-    from cloud.cli.project_files import load_project, placeholders
-    from compose.publish_plan import plan
-    from compose.to_appspec import converted
+    from cloud.cli.project_files import judged, load_project
 
     environment = around(context).variables
     project = load_project(
         files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
     )
-    plan(project)
-    warnings = (*project.warnings, *converted(project, placeholders(project)).warnings)
+    warnings = judged(project)
     if as_json:
         say_json({"name": project.name, "services": sorted(project.services), "warnings": list(warnings)})
         return

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from broker.appspec import Image
 from cloud.cli.errors import RequestRefused
 from compose.discover import default_files
 from compose.load import load
 from compose.project import Project
-
-PLACEHOLDER = "sha256:" + "0" * 64
+from compose.publish_plan import plan
+from compose.to_appspec import check
 
 
 def load_project(
@@ -35,7 +34,7 @@ def load_project(
     return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
 
 
-def placeholders(project: Project) -> dict[str, Image]:
-    """Return an image for every service, so that a project can be judged before its images exist."""
-    image = Image(repository="not/pushed/yet", digest=PLACEHOLDER)
-    return dict.fromkeys(project.services, image)
+def judged(project: Project) -> tuple[str, ...]:
+    """Return a line for each thing that a device would ignore; raise `Refused` for the first that it would not run."""
+    plan(project)  # also what cannot be built or fetched
+    return (*project.warnings, *check(project))

@@ -26,17 +26,15 @@ def push(
     from cloud.cli import answers
     from cloud.cli.connect import connected
     from cloud.cli.progress import shown_progress
-    from cloud.cli.project_files import load_project, placeholders
+    from cloud.cli.project_files import judged, load_project
     from compose.build import connect, publish_images
-    from compose.publish_plan import plan
-    from compose.to_appspec import converted
+    from compose.to_appspec import app_spec
 
     here = around(context)
     project = load_project(
         files or (), environment=here.variables, env_files=env_file or (), profiles=profile or (), name=name
     )
-    plan(project)
-    for warning in (*project.warnings, *converted(project, placeholders(project)).warnings):
+    for warning in judged(project):
         note(f"warning: {warning}")  # and what cannot run on a device is refused here, before anything is built
     with connected(context) as client:
 
@@ -55,7 +53,7 @@ def push(
                 token_for=token_for,
                 progress=progress,
             )
-        spec = converted(project, images).spec
+        spec = app_spec(project, images)
         body = {"spec": spec.model_dump(mode="json"), **({"version": version} if version else {})}
         released = client.post(f"/v1/apps/{quote(app.name, safe='')}/releases", answers.Released, body)
     if as_json:
