@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.appspec import AppSpec
 from cloud.desired import CLAIM_MAX, Placed, content, next_generation, section, sections
-from cloud.store.instances import Instance
+from cloud.store.rows import Instance
 
 SPEC = AppSpec.model_validate(
     {"name": "web", "services": {"web": {"image": {"repository": "o/a/web", "digest": "sha256:" + "0" * 64}}}}

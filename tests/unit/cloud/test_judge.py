@@ -6,7 +6,7 @@ import pytest
 
 from broker.messages import Conn, Generation, InstanceStatus, Status
 from cloud.judge import judge
-from cloud.store.deployments import Target
+from cloud.store.rows import Target
 
 INSTANCE = "i" + "a" * 11
 WANTED, OLD = "sha256:" + "1" * 64, "sha256:" + "2" * 64
