@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -121,7 +122,7 @@ class UsageProblem(Refused):
 def _told(error: SkerryError, *, as_json: bool) -> int:
     """Print an error where people and programs look for it; return its exit code."""
     hint = getattr(error, "hint", "") or ""
-    reason = getattr(error, "reason", "unreachable")
+    reason = getattr(error, "reason", "") or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
     line = f"{PROGRAM}: {error}" + (f" ({hint})" if hint else "")
     print(printable(line), file=sys.stderr)
     if as_json:

@@ -27,7 +27,7 @@ def load_project(
         raise RequestRefused(
             "bad_sources",
             f"{folders[0]} is a folder",
-            hint="give one folder, or files only (later ones change earlier)",
+            hint="give one folder, or only files",
         )
     folder = folders[0] if folders else Path()
     files = list(sources) if sources and not folders else default_files(folder, environment)

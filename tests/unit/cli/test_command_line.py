@@ -104,6 +104,17 @@ def test_a_cloud_that_does_not_answer_ends_with_3(logged_in: Shell, capsys: pyte
     )
 
 
+def test_an_engine_that_does_not_answer_ends_with_3_and_a_reason(
+    logged_in: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: web}}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    app = {"app": "a1", "name": "web", "namespace": "o/a"}
+    cloud = canned(get_v1_me=(200, ME), post_v1_apps=(200, app))
+    assert logged_in.run("app", "push", str(tmp_path), "--name", "web", "--json", cloud=cloud) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["reason"] == "engine_unreachable"
+
+
 def test_ctrl_c_ends_with_130_and_no_traceback(logged_in: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     def cloud(_: httpx.Request) -> httpx.Response:
         raise KeyboardInterrupt
