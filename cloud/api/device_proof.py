@@ -7,11 +7,10 @@ import hmac
 import secrets
 
 from fastapi import APIRouter
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 from broker.enrollment import Nonce, RegistryToken, RegistryTokenRequest, registry_token_proof
 from broker.errors import Refused
+from broker.signing import ED25519, PROOF_BYTES, Signatures, key_id
 from cloud import registry, scopes
 from cloud.api.context import Context, Ctx
 from cloud.scopes import Grant
@@ -20,7 +19,6 @@ from cloud.store import devices
 router = APIRouter(tags=["device"])
 
 NONCE_LIFE_MS = 60_000
-SIGNATURE_BYTES = 64
 
 
 @router.get("/v1/device/nonce")
@@ -66,10 +64,10 @@ def _check_nonce(context: Context, text: str) -> None:
 def _check_signature(public: bytes, signed: bytes, signature: str) -> None:
     try:
         raw = base64.b64decode(signature, validate=True)
-        if len(raw) != SIGNATURE_BYTES:
+        if len(raw) != PROOF_BYTES[ED25519]:
             raise ValueError(f"{len(raw)} bytes")
-        VerifyKey(public).verify(signed, raw)
-    except (ValueError, BadSignatureError) as error:
+        Signatures((public,)).verify(ED25519, key_id(public), signed, raw)
+    except (ValueError, Refused) as error:
         raise Refused("bad_proof", "there is no such device, or the signature is not its own") from error
 
 
