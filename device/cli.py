@@ -22,7 +22,13 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=True, help="The worker of a Skerry device.", pretty_exceptions_enable=False
 )
 State = Annotated[
-    Path, typer.Option("--state", help="Where everything of this device lies.", envvar="SKERRY_DEVICE_STATE")
+    Path,
+    typer.Option(
+        "--state",
+        help="Where everything of this device lies.",
+        envvar="SKERRY_DEVICE_STATE",
+        resolve_path=True,  # servers that run in folders of their own are given paths below it
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT_STATE = Path("/var/lib/skerry")
