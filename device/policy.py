@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from broker.appspec import AppSpec, Service
+from broker.appspec import AppSpec, Service, Volume
 
 
 class Policy(BaseModel):
@@ -28,6 +28,10 @@ class Policy(BaseModel):
             f"service {name}: {objection}"
             for name, service in sorted(spec.services.items())
             for objection in self._of_service(service)
+        ] + [
+            f"volume {name}: {objection}"
+            for name, volume in sorted(spec.volumes.items())
+            for objection in self._of_volume(volume)
         ]
 
     def _of_service(self, service: Service) -> list[str]:
@@ -59,6 +63,14 @@ class Policy(BaseModel):
         if service.logging is not None and service.logging.driver not in ("json-file", "local", "none", "journald"):
             found.append(f"logging driver {service.logging.driver} would send logs past the worker")
         return found
+
+    def _of_volume(self, volume: Volume) -> list[str]:
+        """The options of a volume are those of mount(8): with them it can be any path of the host, or a server's."""
+        options = volume.options
+        if not options or (options.get("type"), options.get("device")) == ("tmpfs", "tmpfs"):
+            return []
+        device = options.get("device", "")
+        return [] if self._may_bind(device) else [f"host path {device!r} is not allowed (policy.allow_bind_prefixes)"]
 
     def _may_bind(self, source: str) -> bool:
         path = PurePosixPath(source)
