@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from broker.errors import Refused
 from broker.ids import DeviceId, Digest, Name, OrgId
@@ -21,6 +22,16 @@ Base64 = Annotated[str, StringConstraints(max_length=96 * 1024, pattern=r"^[A-Za
 Address = Annotated[str, StringConstraints(max_length=260, pattern=r"^\[?[A-Za-z0-9._:-]+\]?:\d{1,5}$")]
 
 
+def _has_an_address(url: str) -> str:
+    parts = urlsplit(url)  # raises ValueError on what is no host; so does `port`
+    if not parts.hostname or parts.port == 0 or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("not https://HOST or https://HOST:PORT")
+    return url
+
+
+Url = Annotated[str, StringConstraints(max_length=300, pattern=r"^https://[^/\s]+$"), AfterValidator(_has_an_address)]
+
+
 class Body(BaseModel):
     """A JSON body; unknown fields are ignored, so that either side may be newer."""
 
@@ -30,7 +41,7 @@ class Body(BaseModel):
 class EnrollmentToken(Body):
     """What an operator hands over: where the cloud is, how to recognise it, and the right to join."""
 
-    url: Annotated[str, StringConstraints(max_length=300, pattern=r"^https://[^/\s]+$")]
+    url: Url
     ca: Digest
     secret: Annotated[str, StringConstraints(min_length=16, max_length=200)]
 
@@ -48,7 +59,7 @@ def parse_token(text: str) -> EnrollmentToken:
         packed = text.removeprefix(TOKEN_PREFIX)
         plain = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
         return EnrollmentToken.model_validate(json.loads(plain))
-    except (binascii.Error, UnicodeDecodeError, ValueError, ValidationError) as error:
+    except (binascii.Error, UnicodeDecodeError, ValueError, RecursionError, ValidationError) as error:
         raise Refused("bad_token", "the enrollment token is damaged: copy the whole string again") from error
 
 

@@ -28,7 +28,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 NAME_RULE = "lower-case letters, digits, '-' and '_', at most 63, starting with a letter or digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_CN = re.compile(rf"(0|[1-9]\d?)/(o{_TAIL})/(d{_TAIL})")
+_CN = re.compile(rf"(0|[1-9][0-9]?)/(o{_TAIL})/(d{_TAIL})")
 
 
 def new_id(kind: str) -> str:

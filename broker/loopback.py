@@ -18,6 +18,8 @@ QUEUED_MAX = 1000  # what mosquitto keeps for an absent session before it drops 
 def topic_matches(pattern: str, topic: str) -> bool:
     """Return whether an MQTT filter matches a topic (MQTT 5 section 4.7)."""
     wanted, have = pattern.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False  # the server's own topics are only for who names them
     for index, part in enumerate(wanted):
         if part == "#":
             return True
