@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from broker.canonical import digest_of
 from broker.ids import Digest, Name
@@ -28,6 +28,28 @@ HostName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9._-
 Text = Annotated[str, StringConstraints(max_length=32 * 1024, pattern=r"^[^\x00]*$")]
 Texts = tuple[Text, ...]
 TextMap = Mapping[Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]+$")], Text]
+
+
+def _not_ours(labels: Mapping[str, str]) -> Mapping[str, str]:
+    for label in labels:
+        if label.startswith(LABEL_PREFIX):
+            raise ValueError(f"label {label!r}: the prefix {LABEL_PREFIX!r} is reserved")
+    return labels
+
+
+def _real_ports(written: str) -> str:
+    first, _, last = written.partition("/")[0].partition("-")
+    if not 1 <= int(first) <= int(last or first) <= 65535:
+        raise ValueError(f"{written!r} names no ports: they go from 1 to 65535")
+    return written
+
+
+Labels = Annotated[TextMap, AfterValidator(_not_ours)]
+Exposed = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?$"),
+    AfterValidator(_real_ports),
+]
 
 
 class Spec(BaseModel):
@@ -132,9 +154,9 @@ class Service(Spec):
     stdin_open: bool = False
     read_only: bool = False
     privileged: bool = False
-    labels: TextMap = {}
+    labels: Labels = {}
     ports: tuple[PublishedPort, ...] = ()
-    expose: tuple[str, ...] = ()
+    expose: tuple[Exposed, ...] = ()
     mounts: tuple[Mount, ...] = ()
     networks: Mapping[Name, Attachment] = {}
     network_mode: Literal["", "none", "host"] = ""
@@ -162,20 +184,13 @@ class Service(Spec):
     logging: Logging | None = None
     telemetry: Telemetry = Telemetry()
 
-    @model_validator(mode="after")
-    def _labels_are_not_ours(self) -> Service:
-        for label in self.labels:
-            if label.startswith(LABEL_PREFIX):
-                raise ValueError(f"label {label!r}: the prefix {LABEL_PREFIX!r} is reserved")
-        return self
-
 
 class Network(Spec):
     """A network of the app; made for it alone."""
 
     driver: Literal["bridge"] = "bridge"
     internal: bool = False
-    labels: TextMap = {}
+    labels: Labels = {}
     options: TextMap = {}
     subnet: str = ""
     gateway: str = ""
@@ -186,7 +201,7 @@ class Volume(Spec):
 
     driver: Literal["local"] = "local"
     options: TextMap = {}
-    labels: TextMap = {}
+    labels: Labels = {}
 
 
 class AppSpec(Spec):
