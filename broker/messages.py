@@ -87,6 +87,8 @@ class LinkPolicy(Part):
 class AppSection(Part):
     """One app instance of a device: the unit that updates, is judged and is rolled back as a whole."""
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a sealed secret is no text
+
     instance: InstanceId
     name: Name
     app: AppId
