@@ -87,8 +87,8 @@ class Reporter:
         self._wake.set()
 
     def held(self, revision: int) -> None:
-        """A sync says which revision the cloud holds."""
-        if revision > self._held:
+        """A sync says which revision the cloud holds: less than before when its database came from a backup."""
+        if revision != self._held:
             self._held = revision
             self._wake.set()
 

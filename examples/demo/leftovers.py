@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def look(*, mark: str, device: str, registry: str, state: Path) -> Snapshot:
     mine = {"label": f"{labels.DEVICE}={device}"} if device else {"label": labels.DEVICE}
     try:
         return Snapshot(
-            processes=_processes(mark),
+            processes=_processes(mark, state),
             containers=frozenset(str(c["Id"])[:12] for c in client.containers(all=True, filters=mine)),
             networks=frozenset(str(n["Name"]) for n in client.networks(filters=mine)),
             volumes=frozenset(str(v["Name"]) for v in client.volumes(filters=mine).get("Volumes") or []),
@@ -51,14 +52,18 @@ def look(*, mark: str, device: str, registry: str, state: Path) -> Snapshot:
         client.close()
 
 
-def _processes(mark: str) -> frozenset[str]:
-    """Return the processes that carry the mark in their environment, whoever their parent is by now."""
+def _processes(mark: str, state: Path) -> frozenset[str]:
+    """Return the processes with the mark in their environment or the folder in their command line.
+
+    Whoever their parent is by now; Redis writes its title over its environment, so one sign is not enough.
+    """
     found = set()
     wanted = f"SKERRY_WORLD={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            is_ours = str(state) in command or wanted in (folder / "environ").read_bytes().split(b"\0")
+            if is_ours and int(folder.name) != os.getpid():
                 found.add(f"{folder.name} {command[:80]}")
     return frozenset(found)
 

@@ -24,7 +24,7 @@ from tests.harness.servers import free_port, program
 
 STREAM = "telemetry:hello"
 SETTLED = {"sensor": "healthy", "web": "healthy"}
-PATIENCE_S = 90.0
+PATIENCE_S = 60.0
 
 
 class Stage:
@@ -161,20 +161,34 @@ class Stage:
 
     def audited_with_gaps(self) -> tuple[int, int]:
         """Return how many numbers of any epoch are neither stored nor in a gap, and how many are stored twice."""
+        stored, named = self._ranges("batches"), self._ranges("gaps")
+        twice = _overlaps(stored)
+        ends: dict[int, int] = {}
+        missing = 0
+        for epoch, first, last in sorted(stored + named):
+            missing += max(0, first - ends.get(epoch, 0) - 1)
+            ends[epoch] = max(ends.get(epoch, 0), last)
+        return missing, twice
+
+    def covered(self) -> int:
+        """Return how many numbers of the app's stream the database holds, as samples or as gaps."""
+        return sum(last - first + 1 for _, first, last in self._ranges("batches") + self._ranges("gaps"))
+
+    def gap_causes(self) -> set[str]:
+        connection = sqlite3.connect(f"file:{self.cloud.database}?mode=ro", uri=True)
+        rows = connection.execute("SELECT DISTINCT cause FROM gaps WHERE device = ?", (self.device.id,)).fetchall()
+        connection.close()
+        return {str(cause) for (cause,) in rows}
+
+    def _ranges(self, table: str) -> list[tuple[int, int, int]]:
+        only = " AND payload != x''" if table == "batches" else ""
         connection = sqlite3.connect(f"file:{self.cloud.database}?mode=ro", uri=True)
         rows = connection.execute(
-            "SELECT epoch, first, last FROM batches WHERE device = ? AND stream = ? ORDER BY epoch, first",
+            f"SELECT epoch, first, last FROM {table} WHERE device = ? AND stream = ?{only}",  # noqa: S608 - our words
             (self.device.id, STREAM),
         ).fetchall()
         connection.close()
-        missing = twice = 0
-        ends: dict[int, int] = {}
-        for epoch, first, last in rows:
-            end = ends.get(epoch, 0)
-            missing += max(0, first - end - 1)
-            twice += max(0, end - first + 1)
-            ends[epoch] = max(end, last)
-        return missing, twice
+        return [(int(epoch), int(first), int(last)) for epoch, first, last in rows]
 
     def until(self, condition: Callable[[], object], what: str, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait for a state; a failure shows the logs of both sides."""
@@ -214,8 +228,17 @@ class Stage:
         remove_images(image_names("hello-", *([f"{registry}/"] if registry else [])) - self._images)
 
 
+def _overlaps(ranges: list[tuple[int, int, int]]) -> int:
+    ends: dict[int, int] = {}
+    twice = 0
+    for epoch, first, last in sorted(ranges):
+        twice += max(0, min(last, ends.get(epoch, 0)) - first + 1)
+        ends[epoch] = max(ends.get(epoch, 0), last)
+    return twice
+
+
 def _holds(condition: Callable[[], object]) -> bool:
     try:
         return bool(condition())
-    except (TimeoutError, WorldError, StopIteration, json.JSONDecodeError):
+    except (TimeoutError, WorldError, StopIteration, LookupError, json.JSONDecodeError):
         return False  # a part that is away just now: that is what is being waited for

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 from pathlib import Path
 
-from tests.harness.stage import STREAM, Stage
+from tests.harness.stage import Stage
 
 
 def test_a_broker_killed_with_its_files_deleted_gets_the_desired_state_back(stage: Stage) -> None:
@@ -54,13 +54,12 @@ def test_a_database_from_a_backup_adopts_what_the_device_has_and_names_what_it_l
         lambda: (stage.show()["desired"] or {}).get("generation") == newest, "the device's generation is adopted"
     )
     assert stage.page() == "five"
-    stage.until(lambda: "store_restored" in _gap_causes(stage), "the loss is named in a gap")
+    stage.until(lambda: "store_restored" in stage.gap_causes(), "the loss is named in a gap")
     stage.deploy_and_settle(greeting="six")
     assert stage.show()["desired"]["generation"] > newest
     written = stage.written()
-    stage.until(lambda: _covered(stage) >= written, "every sample is stored or named in a gap")
-    found = stage.audited_with_gaps()
-    assert found == (0, 0), "numbers that are neither stored nor in a gap, and numbers stored twice"
+    stage.until(lambda: stage.covered() >= written, "every sample is stored or named in a gap")
+    assert stage.audited_with_gaps() == (0, 0), "numbers that are neither stored nor in a gap, and numbers stored twice"
 
 
 def _backed_up(stage: Stage) -> Path:
@@ -78,19 +77,3 @@ def _put_back(stage: Stage, backup: Path) -> None:
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     shutil.copy(backup, database)
-
-
-def _gap_causes(stage: Stage) -> set[str]:
-    gaps = stage.cli("telemetry", "--stream", STREAM, "--limit", "1")["gaps"]
-    return {str(gap["cause"]) for gap in gaps}
-
-
-def _covered(stage: Stage) -> int:
-    """Return how many numbers of the stream the database has, as samples or as gaps."""
-    connection = sqlite3.connect(f"file:{stage.cloud.database}?mode=ro", uri=True)
-    (covered,) = connection.execute(
-        "SELECT coalesce(sum(last - first + 1), 0) FROM batches WHERE device = ? AND stream = ?",
-        (stage.device.id, STREAM),
-    ).fetchone()
-    connection.close()
-    return int(covered)
