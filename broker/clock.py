@@ -17,6 +17,11 @@ class Clock(Protocol):
         """Return milliseconds since 1970 as this machine believes; may jump."""
 
 
+def uptime_ms() -> int:
+    """Return milliseconds since the machine booted, sleep included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 class SystemClock:
     """The machine's own clocks."""
 

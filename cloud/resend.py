@@ -1,4 +1,7 @@
-"""When a device gets its newest desired state once more: soon at first, then ever more rarely. Pure.
+"""When a device gets its newest desired state once more: often at first, then ever more rarely. Pure.
+
+A link that loses half of everything needs several tries within its minutes; a device that refuses a state for good must
+not be sent it four times a minute for ever.
 
 On a return, the broker hands over the retained state by itself; so a moment is waited before sending the bytes again.
 """
@@ -11,6 +14,8 @@ from dataclasses import dataclass
 from broker.ids import DeviceRef
 
 FIRST_S = 3.0
+OFTEN_S = 12.0
+OFTEN_TRIES = 20
 LONGEST_S = 3600.0
 DEVICES_MAX = 100_000
 
@@ -20,6 +25,7 @@ class _Plan:
     due_s: float | None
     delay_s: float
     tried_s: float
+    tries: int = 0
 
 
 class Resend:
@@ -34,7 +40,8 @@ class Resend:
         if plan is None:
             self._plans[device] = _Plan(now_s + FIRST_S, FIRST_S, now_s)
         elif plan.due_s is None:
-            self._plans[device] = _Plan(max(now_s + FIRST_S, plan.tried_s + plan.delay_s), plan.delay_s, plan.tried_s)
+            due_s = max(now_s + FIRST_S, plan.tried_s + plan.delay_s)
+            self._plans[device] = _Plan(due_s, plan.delay_s, plan.tried_s, plan.tries)
         if len(self._plans) > DEVICES_MAX:
             self._plans.popitem(last=False)
 
@@ -42,7 +49,9 @@ class Resend:
         """Return the devices whose time has come; each counts as tried."""
         ready = [device for device, plan in self._plans.items() if plan.due_s is not None and plan.due_s <= now_s]
         for device in ready:
-            self._plans[device] = _Plan(None, min(LONGEST_S, self._plans[device].delay_s * 2), now_s)
+            plan = self._plans[device]
+            longest_s = OFTEN_S if plan.tries < OFTEN_TRIES else LONGEST_S
+            self._plans[device] = _Plan(None, min(longest_s, plan.delay_s * 2), now_s, plan.tries + 1)
         return ready
 
     def due_in_s(self, *, now_s: float) -> float | None:

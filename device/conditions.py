@@ -15,6 +15,13 @@ def engine(error: str) -> Condition:
     return Condition(type="EngineAnswers", status=True)
 
 
+def storage(error: str) -> Condition:
+    """Whether the worker can write what it must keep."""
+    if error:
+        return Condition(type="StateWritable", status=False, reason="unavailable", message=error[:2000])
+    return Condition(type="StateWritable", status=True)
+
+
 def refused(channel: str, error: Refused) -> Condition:
     """The last message of a channel that was refused."""
     return Condition(type=f"Refused.{channel}", status=True, reason=error.reason, message=str(error)[:2000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +143,10 @@ def read_owner(path: Path) -> Owner:
         return Owner.model_validate(tomllib.loads(path.read_text()))
     except FileNotFoundError:
         return Owner()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused("bad_config", f"{path}: {error}") from error
     except ValidationError as error:
         raise Refused("bad_config", f"{path}: {first_error(error)}") from error
+    except (ValueError, RecursionError) as error:  # tomllib also raises both bare: long numbers, deep brackets
+        raise Refused("bad_config", f"{path}: {error}") from error
 
 
 def read_identity(paths: Paths) -> tuple[Identity, Signer]:
@@ -164,6 +165,6 @@ def read_identity(paths: Paths) -> tuple[Identity, Signer]:
 def endpoint(text: str) -> Endpoint:
     """Return the parts of `host:port`; raise `Refused` when it is something else."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise Refused("bad_address", f"{text!r} is not host:port")
     return Endpoint(host.strip("[]"), int(port))

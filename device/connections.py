@@ -1,31 +1,25 @@
-"""The count of connections, kept on disk: with the boot id it names each connection, and never comes twice."""
+"""Names of connections: the boot id, and a count that grows within a boot over restarts of the worker.
+
+The count is the machine's uptime in milliseconds, which needs no file: a full disk cannot keep a device from
+connecting, and a reconnect costs no write.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-from broker.files import write_durably
 from broker.messages import Conn
 
 
 class Connections:
     """Hands out connection names; the session's thread owns it."""
 
-    def __init__(self, path: Path, *, boot: str) -> None:
-        self._path = path
+    def __init__(self, *, boot: str, uptime_ms: Callable[[], int]) -> None:
         self._boot = boot
-        self._count: int | None = None
+        self._uptime_ms = uptime_ms
+        self._count = 0
 
     def next(self) -> Conn:
-        """Return a new connection's name, durable before it is used."""
-        if self._count is None:
-            self._count = self._read()
-        self._count += 1
-        write_durably(self._path, str(self._count).encode())
+        """Return a name that is newer than every earlier one of this boot."""
+        self._count = max(self._count + 1, self._uptime_ms())
         return Conn(boot=self._boot, count=self._count)
-
-    def _read(self) -> int:
-        try:
-            return int(self._path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return 0  # the first one, or a broken file: the boot id still tells this run from the others

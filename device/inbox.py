@@ -7,9 +7,10 @@ import queue
 import threading
 from collections.abc import Callable
 
-from broker.channels import COMMAND, DESIRED, STREAM_D, SYNC, TRUST, match
+from broker.channels import CHANNELS, COMMAND, DESIRED, STREAM_D, SYNC, TRUST, match
 from broker.codec import open_sealed
 from broker.errors import Refused
+from broker.files import StorageUnavailable
 from broker.ids import DeviceRef
 from broker.messages import Sync
 from broker.signing import MacKey
@@ -20,6 +21,7 @@ from device.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
+_NAMES = frozenset(channel.name for channel in CHANNELS)
 DEPTH = 64  # one device receives a few messages a minute; 64 covers a reconnect burst several times over
 
 
@@ -38,6 +40,7 @@ class Inbox:
         accepted: Callable[[Accepted], None],
         synced: Callable[[Sync], None],
         refused: Callable[[str, Refused], None],
+        unwritten: Callable[[str], None],
     ) -> None:
         self._device = device
         self._mac = mac
@@ -48,6 +51,7 @@ class Inbox:
         self._accepted = accepted
         self._synced = synced
         self._refused = refused
+        self._unwritten = unwritten
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(DEPTH)
         self._last_sync: tuple[str, int, int] = ("", 0, 0)
         self._untrusted: bytes | None = None  # a desired state under a key we do not know: tried again with new trust
@@ -78,7 +82,11 @@ class Inbox:
                 self._route(topic, payload)
             except Refused as error:
                 log.warning("refused %s: %s: %s", topic, error.reason, error)
-                self._refused(topic.rpartition("/")[2], error)
+                self._refused(_kind(topic), error)
+            except StorageUnavailable as error:
+                # Nothing was accepted. The cloud sends it again as long as our beats say so.
+                log.error("%s", error)
+                self._unwritten(str(error))
 
     def _route(self, topic: str, payload: bytes) -> None:
         channel, device = match(topic)
@@ -124,3 +132,9 @@ class Inbox:
         if self._trust.offer(payload) and self._untrusted is not None:
             pending, self._untrusted = self._untrusted, None
             self._desired(pending)
+
+
+def _kind(topic: str) -> str:
+    """Return the name of the channel a topic ends in; all others share one, so that a broker cannot make up kinds."""
+    name = topic.rpartition("/")[2]
+    return name if name in _NAMES else "unknown"

@@ -9,7 +9,7 @@ from broker.channels import DESIRED
 from broker.codec import Opened, open_sealed
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import DesiredState, Generation
+from broker.messages import AppSection, DesiredState, Generation
 from broker.signing import Verifier
 from device.checked_file import CheckedFile
 
@@ -108,5 +108,12 @@ def _check(desired: DesiredState) -> None:
     if len(set(names)) < len(names) or len(set(instances)) < len(instances):
         raise Refused("invalid", "two app instances have one name or id")
     for section in desired.apps:
-        if section.digest is not None and section.digest != section.computed_digest():
+        if section.digest is None or section.digest != _digest_of(section):
             raise Refused("invalid", f"app {section.name}: the section's digest does not fit its content")
+
+
+def _digest_of(section: AppSection) -> str:
+    try:
+        return section.computed_digest()
+    except (TypeError, ValueError) as error:  # a value without a canonical form: a float, bytes that are no text
+        raise Refused("invalid", f"app {section.name}: {error}") from error

@@ -6,7 +6,9 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from broker.appspec import AppSpec, Service, Volume
+from broker.appspec import AppSpec, Network, Service, Volume
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 class Policy(BaseModel):
@@ -24,15 +26,10 @@ class Policy(BaseModel):
 
     def objections(self, spec: AppSpec) -> list[str]:
         """Return one sentence for each thing `spec` asks that the owner does not allow."""
-        return [
-            f"service {name}: {objection}"
-            for name, service in sorted(spec.services.items())
-            for objection in self._of_service(service)
-        ] + [
-            f"volume {name}: {objection}"
-            for name, volume in sorted(spec.volumes.items())
-            for objection in self._of_volume(volume)
-        ]
+        found = [f"service {n}: {why}" for n, s in sorted(spec.services.items()) for why in self._of_service(s)]
+        found += [f"volume {n}: {why}" for n, v in sorted(spec.volumes.items()) for why in self._of_volume(v)]
+        found += [f"network {n}: {why}" for n, w in sorted(spec.networks.items()) for why in self._of_network(w)]
+        return found
 
     def _of_service(self, service: Service) -> list[str]:
         found = []
@@ -48,7 +45,7 @@ class Policy(BaseModel):
         found += [
             f"capability {capability} is not allowed (policy.allow_capabilities)"
             for capability in service.cap_add
-            if capability.upper().removeprefix("CAP_") not in self.allow_capabilities
+            if _short(capability) not in {_short(allowed) for allowed in self.allow_capabilities}
         ]
         found += [
             f"host path {mount.source} is not allowed (policy.allow_bind_prefixes)"
@@ -70,10 +67,24 @@ class Policy(BaseModel):
         if not options or (options.get("type"), options.get("device")) == ("tmpfs", "tmpfs"):
             return []
         device = options.get("device", "")
-        return [] if self._may_bind(device) else [f"host path {device!r} is not allowed (policy.allow_bind_prefixes)"]
+        is_bind = not {"bind", "rbind"}.isdisjoint(options.get("o", "").split(","))  # else `o` may name paths as well
+        if is_bind and self._may_bind(device):
+            return []
+        return [f"host path {device!r} is not allowed (policy.allow_bind_prefixes)"]
+
+    def _of_network(self, network: Network) -> list[str]:
+        bridge = network.options.get(BRIDGE_NAME)  # one that exists is used as it is: a bridge of the host's own
+        if bridge is None or self.allow_host_network:
+            return []
+        return [f"the host's bridge {bridge!r} is not allowed (policy.allow_host_network)"]
 
     def _may_bind(self, source: str) -> bool:
         path = PurePosixPath(source)
         if ".." in path.parts or path.name.endswith(".sock"):
             return False
         return any(path.is_relative_to(prefix) for prefix in self.allow_bind_prefixes)
+
+
+def _short(capability: str) -> str:
+    """Return a capability as Compose files spell it: kernel and people also write CAP_NET_ADMIN or net_admin."""
+    return capability.upper().removeprefix("CAP_")

@@ -14,7 +14,7 @@ from broker.messages import Reply
 from device.uplink import Uplink
 
 WAITING_MAX = 64  # more unanswered commands than an operator would send; beyond it the oldest answer is dropped
-AGAIN = Backoff(first_s=3.0, max_s=60.0)
+AGAIN = Backoff(first_s=3.0, max_s=30.0)
 
 
 @dataclass

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from broker.backoff import Backoff
 from broker.channels import PROGRESS, STATUS
@@ -14,7 +13,7 @@ from broker.messages import Condition, Generation, InstanceStatus, Progress, Sta
 from device.uplink import Uplink
 
 COALESCE_S = 0.1  # one round of reconcile changes several things; they leave as one status
-AGAIN = Backoff(first_s=4.0, max_s=120.0)
+AGAIN = Backoff(first_s=2.0, max_s=30.0)
 PROGRESS_EVERY_S = 1.0
 REVISIONS_PER_RUN = 2**20  # revisions of a run start at (connections so far) x this: they grow over restarts, unsaved
 
@@ -60,16 +59,14 @@ class Reporter:
                 self._revision += self._base
 
     def accepted(self, generation: Generation | None) -> None:
-        self._change(accepted=generation)
+        self._change(lambda old: replace(old, accepted=generation))
 
     def instances(self, instances: tuple[InstanceStatus, ...]) -> None:
-        self._change(instances=instances)
+        self._change(lambda old: replace(old, instances=instances))
 
     def condition(self, condition: Condition) -> None:
         """Set one condition by its type."""
-        with self._lock:
-            conditions = dict(self._content.conditions) | {condition.type: condition}
-        self._change(conditions=conditions)
+        self._change(lambda old: replace(old, conditions=dict(old.conditions) | {condition.type: condition}))
 
     def progress(self, instance: str, done: int, total: int) -> None:
         """Tell how far a pull is; dropped when one was told within the last second."""
@@ -125,9 +122,9 @@ class Reporter:
             self._wake.wait(waiting_s)
             self._wake.clear()
 
-    def _change(self, **parts: Any) -> None:
+    def _change(self, change: Callable[[Content], Content]) -> None:
         with self._lock:
-            content = Content(**(vars(self._content) | parts))
+            content = change(self._content)
             if content == self._content and self._revision:
                 return
             self._content = content

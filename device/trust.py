@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from broker.channels import DESIRED, ROLE_OF, TRUST, Channel
 from broker.codec import Opened, open_sealed
 from broker.errors import Refused
@@ -9,6 +11,8 @@ from broker.ids import DeviceRef
 from broker.messages import Trust as TrustDocument
 from broker.signing import Signatures, key_id
 from device.checked_file import CheckedFile
+
+log = logging.getLogger(__name__)
 
 
 class Trust:
@@ -24,7 +28,10 @@ class Trust:
         """Read what is held; a broken document counts as none."""
         sealed = self._file.read()
         if sealed is not None:
-            self._document = self._open(sealed)
+            try:
+                self._document = self._open(sealed)
+            except Refused as error:
+                log.error("the trust document on disk is not usable: %s", error)
 
     def offer(self, sealed: bytes) -> bool:
         """Hold a newer document, durably; return whether it was news. Raise `Refused` on an unsigned or older one."""

@@ -8,7 +8,7 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 
 from broker.channels import inbox_filter
-from broker.clock import SystemClock, boot_id
+from broker.clock import SystemClock, boot_id, uptime_ms
 from broker.errors import Refused
 from broker.ids import new_id
 from broker.messages import Instant, Sync
@@ -63,7 +63,7 @@ class Worker:
         self.engine = DockerEngine(device=ref.device, url=owner.engine)
         self.mailbox = Mailbox()
         self.uplink = Uplink(device=ref, mac=identity.mac)
-        self.connections = Connections(paths.state / "connections", boot=boot)
+        self.connections = Connections(boot=boot, uptime_ms=uptime_ms)
         self.replies = Replies(self.uplink, clock=self._clock)
         self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
         self.trust = Trust(CheckedFile(paths.ledger / "trust"), device=ref, root=base64.b64decode(identity.root_key))
@@ -134,6 +134,7 @@ class Worker:
             accepted=self._accepted,
             synced=self._synced,
             refused=lambda channel, error: self.reporter.condition(conditions.refused(channel, error)),
+            unwritten=lambda error: self.reporter.condition(conditions.storage(error)),
         )
         self.session = Session(
             SessionConfig(
@@ -228,6 +229,7 @@ class Worker:
     def _accepted(self, accepted: Accepted) -> None:
         self.reporter.accepted(accepted.generation)
         self.reporter.condition(conditions.reserved(accepted.desired))
+        self.reporter.condition(conditions.storage(""))
         self.mailbox.put(accepted.desired)
 
     def _synced(self, sync: Sync) -> None:
@@ -249,7 +251,9 @@ class Worker:
     def _report(self, report: Report) -> None:
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
-        if not report.engine_error:
+        if report.storage_error:
+            self.reporter.condition(conditions.storage(report.storage_error))
+        if not report.engine_error and not report.storage_error:
             self.reporter.instances(report.instances)
         self.reporter.ready()
 

@@ -106,6 +106,6 @@ def docker_mount(mount: BindOrVolume) -> DockerMount:
         read_only=mount.read_only,
         propagation=(mount.propagation or None) if mount.type == "bind" else None,
         no_copy=mount.no_copy if mount.type == "volume" else False,
-        tmpfs_size=mount.tmpfs_size,
-        tmpfs_mode=mount.tmpfs_mode,
+        tmpfs_size=mount.tmpfs_size if mount.type == "tmpfs" else None,
+        tmpfs_mode=mount.tmpfs_mode if mount.type == "tmpfs" else None,
     )

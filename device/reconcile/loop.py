@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from broker.backoff import Backoff
 from broker.clock import Clock
 from broker.errors import Passing, Refused
+from broker.files import StorageUnavailable
 from broker.messages import AppSection, DesiredState, InstanceStatus
 from device.engine.port import Engine, EngineUnavailable, Observed
 from device.mailbox import Mailbox
@@ -35,6 +36,7 @@ class Report:
     desired: DesiredState | None
     instances: tuple[InstanceStatus, ...]
     engine_error: str = ""
+    storage_error: str = ""
     plan: tuple[str, ...] = ()
 
 
@@ -68,7 +70,7 @@ class Reconciler:
     progress: Callable[[str, int, int], None]
     observed: Callable[[Sequence[Wanted], Observed], None]  # told after every snapshot: log followers and forwarders
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
-    _engine_failures: int = 0
+    _failures: int = 0
 
     def run(self, stopping: threading.Event) -> None:
         """Work until `stopping`; the mailbox wakes it, so stop it by setting the event and poking the mailbox."""
@@ -86,13 +88,18 @@ class Reconciler:
     def _guarded_round(self, desired: DesiredState, stopping: threading.Event) -> float:
         try:
             pause_s = self._round(desired, stopping)
-            self._engine_failures = 0
+            self._failures = 0
         except EngineUnavailable as error:
             # An engine that does not answer means unknown, never gone: nothing is concluded, only reported.
-            self._engine_failures += 1
+            self._failures += 1
             log.warning("the engine does not answer: %s", error)
             self.report(Report(desired, (), engine_error=str(error)))
-            return RETRY.delay_s(self._engine_failures, 1.0)
+            return RETRY.delay_s(self._failures, 1.0)
+        except StorageUnavailable as error:
+            self._failures += 1
+            log.error("%s", error)
+            self.report(Report(desired, (), storage_error=str(error)))
+            return RETRY.delay_s(self._failures, 1.0)
         except _Superseded:
             return 0.0
         return pause_s

@@ -22,7 +22,7 @@ from device.uplink import Uplink
 log = logging.getLogger(__name__)
 
 WINDOW = 16  # batches under way: at 50 ms of link and 20 kB each this fills 6 MB/s
-AGAIN = Backoff(first_s=2.5, max_s=60.0)
+AGAIN = Backoff(first_s=2.5, max_s=30.0)
 IDLE_S = 2.0
 _PRIORITY = {"events": 0, "telemetry": 1, "logs": 2}
 

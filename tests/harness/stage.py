@@ -85,11 +85,11 @@ class Stage:
         self.settle(greeting)
         return release
 
-    def settle(self, greeting: str) -> None:
+    def settle(self, greeting: str, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the app runs as `greeting` and the cloud knows."""
-        self.until(lambda: self.page() == greeting, f"the page says {greeting!r}")
-        self.until(lambda: self.device.containers() == SETTLED, "both services are healthy")
-        self.until(lambda: self.app_state() == "converged", "the cloud shows it converged")
+        self.until(lambda: self.page() == greeting, f"the page says {greeting!r}", timeout_s=timeout_s)
+        self.until(lambda: self.device.containers() == SETTLED, "both services are healthy", timeout_s=timeout_s)
+        self.until(lambda: self.app_state() == "converged", "the cloud shows it converged", timeout_s=timeout_s)
 
     # --- looking
 
