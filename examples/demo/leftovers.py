@@ -68,10 +68,15 @@ def _processes(mark: str, state: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+def _is_ours(name: str) -> bool:
+    """Return whether a file is ours by its name; the state folders of other demos are theirs."""
+    return "skerry" in name.lower() and not name.startswith("skerry-demo-")
+
+
 def _files(state: Path) -> frozenset[str]:
     """Return the entries of the places a careless program would write to, less the demo's own folder."""
     found = set()
     for place in PLACES:
         with contextlib.suppress(OSError):
-            found |= {str(entry) for entry in place.iterdir() if entry != state and "skerry" in entry.name.lower()}
+            found |= {str(entry) for entry in place.iterdir() if entry != state and _is_ours(entry.name)}
     return frozenset(found)
