@@ -38,7 +38,7 @@ class CheckedFile:
     def _read(self, path: Path) -> bytes | None:
         try:
             framed = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:  # absent, or on a sector that cannot be read: then it is as broken as a torn one
             return None
         data = framed[len(_MAGIC) + _DIGEST :]
         return data if framed == _framed(data) else None
