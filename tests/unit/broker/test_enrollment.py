@@ -102,7 +102,9 @@ def test_a_token_from_a_newer_cloud_may_say_more() -> None:
 
 
 def test_a_text_too_long_for_a_token_is_not_even_decoded() -> None:
-    refusal(TEXT + "A" * 2000)
+    padded = TOKEN.model_dump_json().encode()
+    assert parse_token(coded(padded + b" " * 1000)) == TOKEN
+    refusal(coded(padded + b" " * 2000))
 
 
 def test_a_registry_token_is_asked_for_with_these_bytes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.files import sync_folder, write_durably
+from broker.files import StorageUnavailable, sync_folder, write_durably
 
 
 class PowerCut(BaseException):
@@ -65,6 +65,21 @@ def test_a_crash_before_the_rename_keeps_the_old_content(
     assert path.read_bytes() == b"newer"
 
 
+def test_a_full_disk_is_told_with_the_file_and_the_old_content_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_durably(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageUnavailable, match=r"cannot write .*/file: No space left on device"):
+        write_durably(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
 def test_what_a_crash_left_behind_does_not_get_into_the_next_content(tmp_path: Path) -> None:
     (tmp_path / "file.new").write_bytes(b"left behind, and longer than what comes")
     write_durably(tmp_path / "file", b"new")
@@ -82,7 +97,7 @@ def test_a_file_is_private_unless_it_is_asked_to_be_open(tmp_path: Path) -> None
 
 
 def test_a_write_into_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageUnavailable, match=r"cannot write .*/gone/file: No such file or directory"):
         write_durably(tmp_path / "gone" / "file", b"")
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):

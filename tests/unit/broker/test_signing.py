@@ -47,6 +47,7 @@ def test_a_stranger_who_borrows_the_name_of_a_key_is_refused() -> None:
 
 
 def test_a_code_is_no_signature_and_a_signature_is_no_code() -> None:
+    assert refusal(TRUSTED.verify, HMAC_SHA256_128, SIGNER.key_id, b"x", SIGNER.prove(b"x")) == "bad_signature"
     assert refusal(TRUSTED.verify, HMAC_SHA256_128, SIGNER.key_id, b"x", MAC.prove(b"x")) == "bad_signature"
     assert refusal(MAC.verify, ED25519, MAC.key_id, b"x", SIGNER.prove(b"x")) == "unknown_key"
 
