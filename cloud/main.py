@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import secrets
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 State = Annotated[Path, typer.Option("--state", help="The folder that holds everything; keep it safe.")]
 
 
@@ -39,15 +41,21 @@ def init(
     password_file: Annotated[
         Path | None, typer.Option(help="Its first line is the password; without it one is made and shown.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make the state folder. Running it again changes nothing."""
     from cloud import init as making
 
-    with _one_line_errors():
+    with _one_line_errors(as_json=as_json):
         folder = Folder(state.absolute())
         made_password = "" if password_file or making.exists(folder) else secrets.token_urlsafe(12)
         password = _read_password(password_file) if password_file else made_password or secrets.token_hex(16)
         made = making.init(folder, org=org, user=user, password=password, now_ms=SystemClock().wall_ms())
+        if as_json:
+            facts = {"created": made.created, "org": made.org, "user": user, "ca": made.ca_hash}
+            shown = {"password": made_password} if made.created and made_password else {}
+            typer.echo(json.dumps({"state": str(folder.root)} | facts | shown))
+            return
         typer.echo(f"{'made' if made.created else 'exists already:'} {folder.root}")
         if made.created:
             typer.echo(f"organisation {org} ({made.org}), user {user}")
@@ -95,21 +103,22 @@ def serve(
 
 
 @app.command()
-def restore(*, state: State) -> None:
+def restore(*, state: State, as_json: Json = False) -> None:
     """Renew the store's id, after a database was put back from a backup: devices then send again what they keep."""
     from cloud import incarnation
     from cloud import init as making
     from cloud.store.database import Database
     from cloud.store.migrate import migrate
 
-    with _one_line_errors():
+    with _one_line_errors(as_json=as_json):
         folder = Folder(state.absolute())
         if not folder.database.exists() or not making.exists(folder):
             raise Refused("not_initialised", f"{folder.root} holds no cloud: run `skerry-cloud init` first")
         with _only_one(folder):
             database = Database(folder.database)
             migrate(database)
-            typer.echo(f"store {incarnation.renew(database, folder.incarnation)}")
+            store = incarnation.renew(database, folder.incarnation)
+            typer.echo(json.dumps({"store": store}) if as_json else f"store {store}")
             database.close()
 
 
@@ -119,10 +128,13 @@ def main() -> None:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except SkerryError as error:
+        if as_json:
+            reason = error.reason if isinstance(error, Refused) else "unavailable"
+            typer.echo(json.dumps({"error": {"reason": reason, "message": str(error)}}))
         lines = str(error).splitlines()
         typer.echo(f"skerry-cloud: {lines[0]}{' .. ' + lines[-1] if len(lines) > 1 else ''}", err=True)
         raise typer.Exit(1) from error

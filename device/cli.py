@@ -155,6 +155,7 @@ def purge(
         bool, typer.Option("--volumes", help="Also delete the apps' volumes: their data is gone.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Remove this device's containers and networks from the engine (the worker must not be running)."""
     from device.engine.docker import DockerEngine
@@ -173,19 +174,23 @@ def purge(
     if volumes:
         for volume in sorted(seen.volumes):
             engine.remove_volume(volume)
-    print(f"removed {what}")
+    if as_json:
+        removed = {"containers": len(seen.containers), "networks": len(seen.networks)}
+        print(json.dumps(removed | {"volumes": len(seen.volumes) if volumes else 0}))
+    else:
+        print(f"removed {what}")
 
 
 def main() -> NoReturn:
-    """Run the command line; every error of ours is one line."""
+    """Run the command line; every error of ours is one line, and one JSON object where --json was asked for."""
     try:
         app()
-    except Refused as error:
+    except SkerryError as error:
+        reason = error.reason if isinstance(error, Refused) else "unavailable"
+        if "--json" in sys.argv:
+            print(json.dumps({"error": {"reason": reason, "message": str(error)}}))
         print(f"skerry-device: {error}", file=sys.stderr)
-        sys.exit(EXIT_REFUSED)
-    except Passing as error:
-        print(f"skerry-device: {error}", file=sys.stderr)
-        sys.exit(EXIT_UNREACHABLE)
+        sys.exit(EXIT_REFUSED if isinstance(error, Refused) else EXIT_UNREACHABLE)
     sys.exit(0)
 
 
