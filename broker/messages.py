@@ -1,7 +1,7 @@
 """Every message that travels, as a frozen model. Unknown fields are kept, so that an older side can pass them on.
 
 Counters: `n` grows by one with each message a sender authenticates on one connection; a receiver drops what is not
-newer. `conn` names the connection: (boot id of the machine, count of connections), the count kept on disk.
+newer. `conn` names the connection: (boot id of the machine, a count that grows with each connection of that boot).
 """
 
 from __future__ import annotations
