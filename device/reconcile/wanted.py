@@ -77,7 +77,7 @@ def wanted(section: AppSection, place: Place) -> Wanted:
 
 def engine_name(section: AppSection, resource: str) -> str:
     """Return a name no other app instance can have: people read the first part, the id makes it unique."""
-    return f"{section.name}_{section.instance}_{resource}"
+    return f"{section.name}.{section.instance}.{resource}"  # no name has a dot, so no two read alike
 
 
 def _marks(section: AppSection, place: Place) -> dict[str, str]:
