@@ -12,6 +12,7 @@ from device.engine.port import Container, Observed, WantedContainer
 from device.reconcile.steps import Waiting
 from device.reconcile.wanted import Wanted
 
+CRASH_LOOP_S = 30.0  # a service may fall over until what it needs is up; longer than this it is broken
 PATIENCE_S = 60.0  # for everything that no health check bounds: engines under load take long to start containers
 
 
@@ -37,7 +38,12 @@ def judge(app: Wanted, observed: Observed, waiting: Sequence[Waiting], *, elapse
     services = tuple(
         _status(want, seen.get(name), causes.get(name, "")) for name, want in sorted(app.containers.items())
     )
-    failed = [status for status in services if _has_failed(app.containers[status.name].spec, status)]
+    failed = [
+        status
+        for status in services
+        if _has_failed(app.containers[status.name].spec, status)
+        or (status.state == "restarting" and elapsed_s > CRASH_LOOP_S)
+    ]
     if failed:
         return Verdict("failed", _sentence(failed[0]), services)
     pending = [status for status in services if not _is_good(app.containers[status.name].spec, status)]
@@ -91,6 +97,6 @@ def _sentence(status: ServiceStatus) -> str:
     what = f"service {status.name} is {status.state}"
     if status.health not in ("none",):
         what += f" and {status.health}"
-    if status.state == "exited":
+    if status.state in ("exited", "restarting") and status.exit_code is not None:
         what += f" with code {status.exit_code}"
     return f"{what}: {status.reason}" if status.reason else what

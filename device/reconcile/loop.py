@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 WAITING_S = 0.5  # while a service waits for another: health changes come as events, this is for those that get lost
 RESYNC_S = 60.0  # converged: look again even when no event came
+LAST_LINES = 10  # of each service that failed
+LAST_WORDS_CHARS = 1800  # a message of a status holds 2,000
 RETRY = Backoff(first_s=1.0, max_s=60.0)
 
 
@@ -208,10 +210,11 @@ class Reconciler:
             if verdict.state == "converged":
                 self.judgements.note_good(app.section)
             elif self._is_news(app.section, verdict, judgement) and is_asked:
-                self.judgements.note_bad(section, verdict.message)
+                self.judgements.note_bad(section, self._with_last_words(verdict))
+                judgement = self.judgements.of(app.instance)
                 self.mailbox.poke()
             state: str = verdict.state
-            message = verdict.message
+            message = judgement.bad.get(section.digest or "", verdict.message) if state == "failed" else verdict.message
             if not is_asked:
                 state, message = (
                     "failed",
@@ -221,6 +224,18 @@ class Reconciler:
                 state = "degraded"
             statuses.append(_status(app.section, state, message, verdict.services))
         return statuses
+
+    def _with_last_words(self, verdict: Verdict) -> str:
+        """Return what failed with the last lines it wrote: what a person asks for next."""
+        words = [verdict.message]
+        for status in verdict.services:
+            if status.container and (status.health == "unhealthy" or status.state in ("exited", "restarting")):
+                try:
+                    lines = self.engine.last_lines(status.container, LAST_LINES)
+                except (Passing, Refused) as error:
+                    lines = [f"(no log: {error})"]
+                words += [f"{status.name}: {text}" for text in lines]
+        return "\n".join(words)[:LAST_WORDS_CHARS]
 
     def _is_news(self, section: AppSection, verdict: Verdict, judgement: Judgement) -> bool:
         return verdict.state == "failed" and section.digest not in judgement.bad and not self._was_good(section)
