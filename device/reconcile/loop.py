@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from broker.backoff import Backoff
 from broker.clock import Clock
@@ -110,17 +110,18 @@ class Reconciler:
         chosen, refused = self._chosen(desired)
         place = self.place_for(chosen)
         apps = [wanted(section, place) for section in chosen]
-        observed = self.engine.observe()
+        kept = frozenset(status.instance for status in refused) - {app.instance for app in apps}
+        observed = _without(self.engine.observe(), kept)
         self.observed(apps, observed)
         absent = frozenset(i for i in images_needed(apps, observed) if not self.engine.has_image(i))
         todo = plan(apps, observed, absent_images=absent)
         did = self._execute(desired, apps, todo, stopping)
         if did:
-            observed = self.engine.observe()
+            observed = _without(self.engine.observe(), kept)
             self.observed(apps, observed)
         verdicts = {app.instance: self._judged(app, observed, todo) for app in apps}
         settled = self._settle(desired, apps, verdicts)
-        self.report(Report(desired, tuple(settled) + refused, plan=tuple(todo.lines())))
+        self.report(Report(desired, _with_refusals(settled, refused), plan=tuple(todo.lines())))
         return self._pause_s(todo, verdicts, did=did)
 
     def _chosen(self, desired: DesiredState) -> tuple[list[AppSection], tuple[InstanceStatus, ...]]:
@@ -254,6 +255,25 @@ class Reconciler:
         if todo.waiting or any(verdict.state == "updating" for verdict in verdicts.values()):
             return WAITING_S
         return RESYNC_S
+
+
+def _without(observed: Observed, instances: frozenset[str]) -> Observed:
+    """Return the snapshot without some instances: what is not seen is not touched."""
+    if not instances:
+        return observed
+    return replace(
+        observed,
+        containers=tuple(c for c in observed.containers if c.instance not in instances),
+        networks=tuple(n for n in observed.networks if n.instance not in instances),
+    )
+
+
+def _with_refusals(settled: Sequence[InstanceStatus], refused: Sequence[InstanceStatus]) -> tuple[InstanceStatus, ...]:
+    """Return one status an instance: a refusal stands over what became of the release that is kept instead."""
+    kept = {status.instance: status.services for status in settled}
+    said = [status.model_copy(update={"services": kept.get(status.instance, ())}) for status in refused]
+    gone = {status.instance for status in refused}
+    return (*(status for status in settled if status.instance not in gone), *said)
 
 
 def _instance_of(step: object) -> str:

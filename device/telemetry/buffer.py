@@ -80,6 +80,7 @@ class Buffer:
         with self._lock:
             self._epoch = new_epoch(self._epoch_file)
             self._last = {}
+        self.forget_drained()
 
     def append(
         self,

@@ -288,3 +288,24 @@ def test_paths_that_no_socket_can_have_are_refused_by_name() -> None:
 
     with pytest.raises(Refused, match="too long"):
         Paths(Path("/tmp") / ("x" * 120)).prepare()
+
+
+def test_drained_epochs_are_forgotten_beyond_the_newest_and_undrained_ones_never(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.telemetry.buffer.EPOCHS_KEPT", 2)
+    kept = []
+    for n in range(5):
+        write(bench, range(n, n + 1))
+        bench.move()
+        place = bench.buffer.extents()[0].place
+        if n == 1:
+            kept.append(place.epoch)  # never acked
+        else:
+            bench.buffer.note_sent(place, 1)
+            bench.buffer.apply_held(StreamHeld(stream=STREAM, epoch=place.epoch, contiguous=1))
+        bench.buffer.begin_epoch()
+    epochs = [extent.place.epoch for extent in bench.buffer.extents()]
+    assert kept[0] in epochs
+    assert len(epochs) == 3
+    assert bench.numbers() == ["1"]
