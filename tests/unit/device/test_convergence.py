@@ -1,0 +1,262 @@
+"""Random worlds on the memory engine: plans, applied round by round, end in what is wanted and break nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from device.engine.memory import MemoryEngine
+from device.engine.port import Container, EngineRefused, NetworkSeen
+from device.reconcile.execute import execute
+from device.reconcile.plan import images_needed, plan
+from device.reconcile.steps import Create, Plan, Pull, Remove, RemoveNetwork, Start, Stop
+from device.reconcile.wanted import Wanted, wanted
+from tests.harness.apps import PLACE, section, service
+from tests.unit.device.worlds import CHECK
+
+NAMES = ("db", "job", "web")
+INSTANCES = ("iaaaaaaaaaaa", "ibbbbbbbbbbb", "iccccccccccc")
+ROUNDS_MAX = 24  # three chained services take two rounds each; removals, networks and late images a few more
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def some_services(random: Random) -> dict[str, Any]:
+    """Return services that can all get where their dependents want them: `job` runs once, the others for ever."""
+    order = random.sample(NAMES, random.randint(1, len(NAMES)))
+    made: dict[str, Any] = {}
+    for at, name in enumerate(order):
+        once = name == "job"
+        keys: dict[str, Any] = {
+            "restart": {"policy": "no" if once else random.choice(["always", "unless-stopped"])},
+            "environment": {"V": random.choice("12")},
+        }
+        if not once and random.random() < 0.5:
+            keys["healthcheck"] = CHECK
+        if random.random() < 0.5:
+            keys["networks"] = {"front": {}}
+        if random.random() < 0.5:
+            keys["mounts"] = [{"type": "volume", "target": "/d", "source": "data"}]
+        needs = random.sample(order[:at], random.randint(0, at))
+        keys["depends_on"] = {other: {"condition": some_condition(random, other, made[other])} for other in needs}
+        made[name] = service(name, digest="sha256:" + random.choice("12") * 64, **keys)
+    return made
+
+
+def some_condition(random: Random, name: str, other: dict[str, Any]) -> str:
+    possible = ["service_started"]
+    if name == "job":
+        possible.append("service_completed_successfully")
+    elif "healthcheck" in other:
+        possible.append("service_healthy")
+    return random.choice(possible)
+
+
+def some_app(random: Random, instance: str) -> Wanted:
+    networks = {"front": {"internal": random.random() < 0.5}} | ({"back": {}} if random.random() < 0.5 else {})
+    volumes: dict[str, Any] = {"data": {}} | ({"more": {}} if random.random() < 0.5 else {})
+    made = section(
+        some_services(random), name=f"app-{instance[1]}", instance=instance, networks=networks, volumes=volumes
+    )
+    return wanted(made, PLACE)
+
+
+# Made once: building an app costs more than everything that is then done with it.
+_RANDOM = Random(1)  # noqa: S311 - variety, not secrecy
+POOL = {instance: [some_app(_RANDOM, instance) for _ in range(24)] for instance in INSTANCES}
+apps = st.sets(st.sampled_from(INSTANCES)).flatmap(
+    lambda chosen: st.tuples(*(st.sampled_from(POOL[instance]) for instance in sorted(chosen)))
+)
+
+
+@dataclass
+class Device:
+    """A memory engine with the loop around it; `seen` is told every plan before it is carried out."""
+
+    engine: MemoryEngine
+    seen: Callable[[MemoryEngine, Plan, frozenset[str]], None] = lambda engine, todo, absent: None
+
+    def round(self, wanted_apps: Sequence[Wanted]) -> Plan:
+        observed = self.engine.observe()
+        absent = frozenset(i for i in images_needed(wanted_apps, observed) if not self.engine.has_image(i))
+        todo = plan(wanted_apps, observed, absent_images=absent)
+        self.seen(self.engine, todo, absent)
+        failed: set[str] = set()
+        for step in todo.steps:
+            # As the loop does: what an engine refuses ends this app's round, and nobody else's.
+            if isinstance(step, Pull) and step.instance in failed:
+                continue
+            try:
+                execute(step, self.engine, token_for=lambda image: "token", progress=lambda *_: None)
+            except EngineRefused as error:
+                if not isinstance(step, Pull):  # only an image may be missing; all else was planned to be possible
+                    raise AssertionError(f"{step}: {error}") from error
+                failed.add(step.instance)
+        self.live()
+        return todo
+
+    def live(self) -> None:
+        """Let time pass: checks get well, and what runs once ends."""
+        for key, container in self.engine.containers.items():
+            if container.state == "running" and container.health in ("starting", "unhealthy"):
+                self.engine.containers[key] = replace(container, health="healthy")
+            if container.state == "running" and container.service == "job":
+                self.engine.containers[key] = replace(container, state="exited", exit_code=0)
+
+    def converge(self, wanted_apps: Sequence[Wanted]) -> int:
+        """Go on until a plan is empty; return after how many rounds."""
+        for rounds in range(ROUNDS_MAX):
+            if self.round(wanted_apps).converged:
+                return rounds
+        raise AssertionError(f"not converged after {ROUNDS_MAX} rounds: {self.round(wanted_apps).lines()}")
+
+
+def with_images(*many: Sequence[Wanted]) -> MemoryEngine:
+    engine = MemoryEngine()
+    engine.registry |= {image for some in many for app in some for image in app.images}
+    return engine
+
+
+@st.composite
+def worlds(draw: st.DrawFn, before: Sequence[Wanted]) -> MemoryEngine:
+    """Draw what an earlier release left behind, at any moment of its life, and what went wrong since."""
+    engine = with_images(before)
+    device = Device(engine)
+    for _ in range(draw(st.integers(0, 12))):
+        device.round(before)
+    numbers = itertools.count(1)
+    for key, container in sorted(engine.containers.items()):
+        fate = draw(st.sampled_from(["", "", "", "ended", "crashes", "ill", "twin", "gone"]))
+        if fate == "ended":
+            code = 0 if container.service == "job" else draw(st.sampled_from([0, 1, 137]))
+            engine.containers[key] = replace(container, state="exited", exit_code=code, health="none")
+        elif fate == "crashes" and container.service != "job":
+            engine.containers[key] = replace(container, health="unhealthy", state="running")
+        elif fate == "twin":
+            twin = replace(container, id=f"t{next(numbers)}", name=f"twin-{next(numbers)}")
+            engine.containers[twin.id], engine.specs[twin.id] = twin, engine.specs[key]
+        elif fate == "gone":
+            engine.remove(key)
+    if draw(st.booleans()):
+        engine.networks["stray"] = NetworkSeen("n0", "stray", draw(st.sampled_from(INSTANCES)), "h")
+    engine.images -= draw(st.sets(st.sampled_from(sorted(engine.images)))) if engine.images else set()
+    return engine
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[MemoryEngine, tuple[Wanted, ...]]:
+    """Draw a world and what is wanted of it now, of which every image can be had."""
+    before, now = draw(apps), draw(apps)
+    engine = draw(worlds(before))
+    engine.registry |= with_images(now).registry
+    return engine, now
+
+
+@QUICK
+@given(stories())
+def test_every_world_becomes_what_is_wanted_in_a_few_rounds(story: tuple[MemoryEngine, tuple[Wanted, ...]]) -> None:
+    engine, now = story
+    Device(engine).converge(now)
+    wanted_hashes = sorted(c.hash for app in now for c in app.containers.values())
+    assert sorted(c.hash for c in engine.containers.values()) == wanted_hashes  # one each, and nothing else
+    assert sorted(n.hash for n in engine.networks.values()) == sorted(n.hash for app in now for n in app.networks)
+    assert {v.name for app in now for v in app.volumes} <= engine.volumes
+    for container in engine.containers.values():
+        assert (container.state, container.exit_code) in [("running", None), ("exited", 0)]
+
+
+@QUICK
+@given(stories())
+def test_what_has_converged_stays_as_it_is(story: tuple[MemoryEngine, tuple[Wanted, ...]]) -> None:
+    engine, now = story
+    device = Device(engine)
+    device.converge(now)
+    before = engine.observe()
+    assert device.round(now).lines() == []
+    assert engine.observe() == before
+
+
+@QUICK
+@given(stories())
+def test_no_plan_ever_removes_a_volume(story: tuple[MemoryEngine, tuple[Wanted, ...]]) -> None:
+    engine, now = story
+    engine.volumes.add("somebodys")
+    kept = set(engine.volumes)
+    Device(engine).converge(now)
+    assert kept <= engine.volumes
+    assert "remove_volume" not in engine.calls
+
+
+@QUICK
+@given(stories(), st.data())
+def test_nothing_of_an_app_is_touched_before_all_its_images_are_here(
+    story: tuple[MemoryEngine, tuple[Wanted, ...]], data: st.DataObject
+) -> None:
+    engine, now = story
+    images = {app.instance: set(app.images) for app in now}
+
+    def check(engine: MemoryEngine, todo: Plan, absent: frozenset[str]) -> None:
+        held_up = {instance for instance, needed in images.items() if needed & absent}
+        touched = {step.container.instance for step in todo.steps if isinstance(step, Stop | Remove)}
+        touched |= {step.network.instance for step in todo.steps if isinstance(step, RemoveNetwork)}
+        assert not touched & held_up
+
+    late = engine.registry
+    engine.registry = set(data.draw(st.sets(st.sampled_from(sorted(late)))) if late else set())
+    device = Device(engine, check)
+    here = engine.images | engine.registry
+    held_up = {app.instance for app in now if not set(images_needed([app], engine.observe())) <= here}
+    before = {key for key, container in engine.containers.items() if container.instance in held_up}
+    for _ in range(3):
+        device.round(now)
+    assert {key for key, container in engine.containers.items() if container.instance in held_up} == before
+    engine.registry = late
+    device.converge(now)
+
+
+@QUICK
+@given(st.data())
+def test_a_change_of_one_app_leaves_the_containers_of_the_others_running(data: st.DataObject) -> None:
+    before = data.draw(apps.filter(lambda chosen: len(chosen) > 1))
+    changed = data.draw(st.sampled_from(POOL[before[0].instance]))
+    engine = with_images(before, (changed,))
+    device = Device(engine)
+    device.converge(before)
+    others = {key: c for key, c in engine.containers.items() if c.instance != changed.instance}
+    networks = {key: n for key, n in engine.networks.items() if n.instance != changed.instance}
+    device.converge((changed, *before[1:]))
+    assert {key: c for key, c in engine.containers.items() if c.instance != changed.instance} == others
+    assert {key: n for key, n in engine.networks.items() if n.instance != changed.instance} == networks
+
+
+@QUICK
+@given(stories())
+def test_a_service_is_never_made_before_what_it_depends_on_is_as_it_asks(
+    story: tuple[MemoryEngine, tuple[Wanted, ...]],
+) -> None:
+    engine, now = story
+    asked = {c.hash: c for app in now for c in app.containers.values()}
+
+    def check(engine: MemoryEngine, todo: Plan, absent: frozenset[str]) -> None:
+        for step in todo.steps:
+            if isinstance(step, Create | Start):
+                want = asked[step.container.hash]
+                for other, dependency in want.spec.depends_on.items():
+                    twins = [c for c in engine.containers.values() if (c.instance, c.service) == (want.instance, other)]
+                    assert any(holds(dependency.condition, twin) for twin in twins), f"{want.service} before {other}"
+
+    Device(engine, check).converge(now)
+
+
+def holds(condition: str, container: Container) -> bool:
+    ended_well = (container.state, container.exit_code) == ("exited", 0)
+    if condition == "service_completed_successfully":
+        return ended_well
+    if condition == "service_healthy":
+        return (container.state, container.health) == ("running", "healthy")
+    return container.state == "running" or ended_well
