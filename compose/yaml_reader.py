@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from compose.errors import ComposeError, Place, Unreadable
+from compose.errors import ComposeError, Path, Place, Unreadable
 from compose.tree import Items, Mark, Node, Scalar, Table
 
 TEXT_CHARS_MAX = 1024 * 1024  # a Compose file is written by hand; what is larger is something else
@@ -120,9 +120,9 @@ class _Builder:
         mapping = isinstance(event, MappingStartEvent)
         frame = self._frames[-1] if self._frames else None
         if frame is not None and frame.mapping and frame.key is None:
-            raise Unreadable("a key must be a text, not a list or mapping", place=place)
+            raise Unreadable("a key must be a text, not a list or mapping", place=place, path=self._path())
         if len(self._frames) >= DEPTH_MAX:
-            raise Unreadable(f"nested deeper than {DEPTH_MAX} levels", place=place)
+            raise Unreadable(f"nested deeper than {DEPTH_MAX} levels", place=place, path=self._path())
         mark = _mark(event.tag, ("map" if mapping else "seq"), place)
         if event.anchor:
             self._anchors[event.anchor] = None
@@ -145,10 +145,10 @@ class _Builder:
 
     def _alias(self, anchor: str, place: Place) -> None:
         if anchor not in self._anchors:
-            raise Unreadable(f"alias *{anchor} has no anchor &{anchor} before it", place=place)
+            raise Unreadable(f"alias *{anchor} has no anchor &{anchor} before it", place=place, path=self._path())
         anchored = self._anchors[anchor]
         if anchored is None:
-            raise Unreadable(f"alias *{anchor} contains itself; break the circle", place=place)
+            raise Unreadable(f"alias *{anchor} contains itself; break the circle", place=place, path=self._path())
         self._put(anchored.node, nodes=anchored.nodes, depth=anchored.depth, merge_key=False)
 
     def _put(self, node: Node, *, nodes: int, depth: int, merge_key: bool) -> None:
@@ -159,19 +159,26 @@ class _Builder:
         frame.nodes += nodes
         frame.depth = max(frame.depth, depth + 1)
         if frame.nodes > NODES_MAX:
-            raise Unreadable(f"more than {NODES_MAX} values once aliases are expanded", place=node.place)
+            message = f"more than {NODES_MAX} values once aliases are expanded"
+            raise Unreadable(message, place=node.place, path=self._path())
         if frame.depth + len(self._frames) > DEPTH_MAX:
-            raise Unreadable(f"nested deeper than {DEPTH_MAX} levels once aliases are expanded", place=node.place)
+            message = f"nested deeper than {DEPTH_MAX} levels once aliases are expanded"
+            raise Unreadable(message, place=node.place, path=self._path())
         if not frame.mapping:
             frame.items.append(node)
         elif frame.key is None:
             self._put_key(frame, node, merge_key=merge_key)
         elif frame.key == _MERGE_KEY:
-            frame.merged.extend(_merged_tables(node, frame.key_place))
+            frame.merged.extend(_merged_tables(node, frame.key_place, self._path()))
             frame.key = None
         else:
             frame.entries[frame.key] = replace(node, place=frame.key_place)
             frame.key = None
+
+    def _path(self) -> Path:
+        """Return the keys that lead to where the reader is."""
+        parts = [frame.key if frame.mapping else len(frame.items) for frame in self._frames]
+        return tuple("<<" if part == _MERGE_KEY else part for part in parts if part is not None)
 
     def _put_key(self, frame: _Frame, node: Node, *, merge_key: bool) -> None:
         frame.key_place = node.place
@@ -180,10 +187,12 @@ class _Builder:
             return
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             written = node.text if isinstance(node, Scalar) else "a list or mapping"
-            raise ComposeError(f"the key {written or 'null'} is not a text; put it in quotes", place=node.place)
+            message = f"the key {written or 'null'} is not a text; put it in quotes"
+            raise ComposeError(message, place=node.place, path=self._path())
         if node.value in frame.entries:
             first = frame.entries[node.value].place.line
-            raise Unreadable(f"the key {node.value!r} stands here twice, first in line {first}", place=node.place)
+            message = f"the key {node.value!r} stands here twice, first in line {first}"
+            raise Unreadable(message, place=node.place, path=self._path())
         frame.key = node.value
 
 
@@ -194,11 +203,11 @@ def _is_merge_key(event: ScalarEvent) -> bool:
     return event.value == "<<" and event.tag is None and bool(event.implicit[0])
 
 
-def _merged_tables(node: Node, place: Place) -> list[Table]:
+def _merged_tables(node: Node, place: Place, path: Path) -> list[Table]:
     candidates = node.nodes if isinstance(node, Items) else (node,)
     tables = [candidate for candidate in candidates if isinstance(candidate, Table)]
     if len(tables) != len(candidates):
-        raise Unreadable("'<<' takes a mapping or a list of mappings", place=place)
+        raise Unreadable("'<<' takes a mapping or a list of mappings", place=place, path=path)
     return tables
 
 

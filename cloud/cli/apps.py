@@ -16,6 +16,7 @@ Files = Annotated[
 ]
 EnvFiles = Annotated[list[Path] | None, typer.Option("--env-file", help="A file of variables, in place of .env.")]
 Profiles = Annotated[list[str] | None, typer.Option("--profile", help="A Compose profile to include.")]
+AllProfiles = Annotated[bool, typer.Option("--all-profiles", help="Include every profile.")]
 ProjectName = Annotated[str | None, typer.Option("--name", help="The app's name, in place of the project's.")]
 
 
@@ -25,24 +26,30 @@ def config(
     *,
     env_file: EnvFiles = None,
     profile: Profiles = None,
+    all_profiles: AllProfiles = False,
     name: ProjectName = None,
     output: Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to print it.")] = "yaml",
     as_json: AsJson = False,
 ) -> None:
-    """Print the Compose project in canonical form: variables replaced, files merged, defaults written out."""
+    """Print the Compose project as one file: variables replaced, files merged, short forms written out."""
     from cloud.cli.project_files import load_project
     from cloud.cli.yaml_text import yaml_text
+    from compose.reference_form import reference_form
 
-    environment = around(context).variables
     project = load_project(
-        files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
+        files or (),
+        environment=around(context).variables,
+        env_files=env_file or (),
+        profiles=("*",) if all_profiles else profile or (),
+        name=name,
     )
     for warning in project.warnings:
         note(f"warning: {warning}")
+    document = reference_form(project.plain())
     if as_json or output == "json":
-        say_json(project.plain())
+        say_json(document)
     else:
-        print(yaml_text(project.plain()), end="")
+        print(yaml_text(document), end="")
 
 
 def check(

@@ -68,11 +68,11 @@ def _short(node: Scalar, written: str, path: Path) -> Node:
     if len(parts) > 3 or not all(parts):
         raise wrong(node, path, f"{written[:60]!r} is not a mount; the form is source:target:options")
     if len(parts) == 1:
-        return grown({"type": "volume", "target": _normal(parts[0])}, node.place)
+        return grown({"type": "volume", "target": _normal(parts[0]), "volume": {}}, node.place)
     source = parts[0]
     bind = source[0] in "./~"
     values: dict[str, Plain] = {"type": "bind" if bind else "volume", "source": source, "target": _normal(parts[1])}
-    detail: dict[str, dict[str, Plain]] = {}
+    detail: dict[str, dict[str, Plain]] = {"bind" if bind else "volume": {}}
     for option in parts[2].split(",") if len(parts) == 3 else ():
         if not _set_option(option, values, detail):
             raise wrong(node, path, f"the option {option[:20]!r} of a mount is not known; use ro, rw, z, Z, nocopy")

@@ -10,22 +10,22 @@ from compose.tree import Plain, grown, plain
 
 
 def test_a_single_path_is_an_anonymous_volume() -> None:
-    assert plain(mount(grown("/data", NOWHERE), ())) == {"type": "volume", "target": "/data"}
+    assert plain(mount(grown("/data", NOWHERE), ())) == {"type": "volume", "target": "/data", "volume": {}}
 
 
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("data:/data", {"type": "volume", "source": "data", "target": "/data"}),
-        ("./a:/b/", {"type": "bind", "source": "./a", "target": "/b"}),
-        ("/a:/b:ro", {"type": "bind", "source": "/a", "target": "/b", "read_only": True}),
-        ("~/a:/b:rw", {"type": "bind", "source": "~/a", "target": "/b"}),
+        ("data:/data", {"type": "volume", "source": "data", "target": "/data", "volume": {}}),
+        ("./a:/b/", {"type": "bind", "source": "./a", "target": "/b", "bind": {}}),
+        ("/a:/b:ro", {"type": "bind", "source": "/a", "target": "/b", "read_only": True, "bind": {}}),
+        ("~/a:/b:rw", {"type": "bind", "source": "~/a", "target": "/b", "bind": {}}),
         (
             "/a:/b:rslave,Z",
             {"type": "bind", "source": "/a", "target": "/b", "bind": {"propagation": "rslave", "selinux": "Z"}},
         ),
         ("d:/b:nocopy", {"type": "volume", "source": "d", "target": "/b", "volume": {"nocopy": True}}),
-        ("d:/b:cached", {"type": "volume", "source": "d", "target": "/b", "consistency": "cached"}),
+        ("d:/b:cached", {"type": "volume", "source": "d", "target": "/b", "consistency": "cached", "volume": {}}),
     ],
 )
 def test_a_short_mount_becomes_a_record(written: str, expected: Plain) -> None:
