@@ -53,7 +53,6 @@ def container_options(container: WantedContainer) -> dict[str, Any]:
         "image": container.image,
         "name": container.name,
         "command": None if spec.command is None else list(spec.command),
-        "entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "environment": dict(container.environment),
         "labels": dict(container.labels),
         "user": spec.user,
@@ -66,7 +65,10 @@ def container_options(container: WantedContainer) -> dict[str, Any]:
         "ports": _exposed(spec),
         "healthcheck": None if spec.healthcheck is None else _healthcheck(spec.healthcheck),
     }
-    return {name: value for name, value in options.items() if value not in (None, "", [], {})}
+    told = {name: value for name, value in options.items() if value not in (None, "", [], {})}
+    if spec.entrypoint is not None:
+        told["entrypoint"] = list(spec.entrypoint)  # an empty one too: it takes the image's own away
+    return told
 
 
 def _exposed(spec: Service) -> list[tuple[int, str]]:
