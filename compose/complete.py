@@ -108,7 +108,7 @@ def _named(resources: Table, project: str) -> Table:
     nodes: dict[str, Node] = {}
     for key, node in resources.nodes.items():
         resource = table_of(node)
-        if "name" not in resource.nodes:
+        if not text_of(resource.nodes.get("name")):
             outside = table_flag(resource, "external")
             name = key if outside else f"{project}_{key}"
             resource = resource.having(name=Scalar(name, name, resource.place))
