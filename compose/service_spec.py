@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from broker import appspec
 from compose.errors import Unsupported
@@ -237,7 +237,7 @@ def _logging(service: Service) -> appspec.Logging | None:
     )
 
 
-def _limits(name: str, service: Service) -> dict[str, int | None]:
+def _limits(name: str, service: Service) -> dict[str, Any]:
     deploy = service.deploy
     if deploy is not None and deploy.mode not in ("", "replicated", "global"):
         raise Unsupported("must be replicated or global", path=("services", name, "deploy", "mode"))

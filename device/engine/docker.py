@@ -15,7 +15,17 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, InvalidArgument, NotFound
 
 from device.engine import labels
-from device.engine.docker_spec import container_options, host_options
+from device.engine.api_versions import unknown_to
+from device.engine.docker_spec import (
+    archive,
+    container_options,
+    endpoint_options,
+    host_options,
+    ipam,
+    with_later_endpoint_options,
+    with_later_host_options,
+    with_later_options,
+)
 from device.engine.port import (
     Container,
     EngineInfo,
@@ -33,6 +43,7 @@ from device.engine.port import (
 
 TIMEOUT_S = 60
 STOP_MARGIN_S = 30
+UNFINISHED = ".making"  # ends the name of a container that took more than one call, until the last of them
 _EXIT = re.compile(r"\((\d+)\)")
 _STATES: dict[str, State] = {
     "created": "created",
@@ -111,18 +122,14 @@ class DockerEngine:
 
     def create_network(self, network: WantedNetwork) -> None:
         with _translated():
-            client = self._api()
-            ipam = None
-            if network.subnet:
-                pool = docker.types.IPAMPool(subnet=network.subnet, gateway=network.gateway or None)
-                ipam = docker.types.IPAMConfig(pool_configs=[pool])
-            client.create_network(
+            self._api().create_network(
                 network.name,
                 driver="bridge",
                 internal=network.internal,
                 labels=dict(network.labels),
                 options=dict(network.options) or None,
-                ipam=ipam,
+                ipam=ipam(network),
+                enable_ipv6=network.enable_ipv6,
                 check_duplicate=True,
             )
 
@@ -137,37 +144,54 @@ class DockerEngine:
             )
 
     def create(self, container: WantedContainer) -> None:
-        for mount in container.mounts:
-            if mount.create_host_path:
-                os.makedirs(mount.source, exist_ok=True)
         with _translated():
             client = self._api()
-            first, *others = list(container.networks) or [""]
-            networking = None
-            if first:
-                networking = client.create_networking_config({first: self._endpoint(container, first)})
-            created = client.create_container(
-                **container_options(container),
-                host_config=client.create_host_config(**host_options(container)),
-                networking_config=networking,
-            )
-            for network in others:
-                ipv4, ipv6 = container.addresses[network]
-                client.connect_container_to_network(
-                    created["Id"],
-                    network,
-                    aliases=list(container.networks[network]),
-                    ipv4_address=ipv4 or None,
-                    ipv6_address=ipv6 or None,
-                )
+            unknown = unknown_to(container, client.api_version)
+            if unknown:
+                raise EngineRefused("engine_too_old", f"API {client.api_version} does not know {'; '.join(unknown)}")
+            _make_host_paths(container)
+            others = list(container.networks)[1:]
+            if not others and not container.files:
+                client.create_container_from_config(self._config(container), container.name)
+                return
+            # Killed between these calls, or refused at one of them, it must not be taken for what is wanted.
+            created = client.create_container_from_config(self._config(container), container.name + UNFINISHED)["Id"]
+            with contextlib.ExitStack() as undoing:
+                undoing.callback(self._discard, created)
+                for network in others:
+                    self._connect(created, container, network)
+                if container.files:
+                    client.put_archive(created, "/", archive(container.files))
+                client.rename(created, container.name)
+                undoing.pop_all()
+
+    def _config(self, container: WantedContainer) -> Any:
+        client = self._api()
+        first = next(iter(container.networks), "")
+        networking = None
+        if first:
+            networking = client.create_networking_config({first: self._endpoint(container, first)})
+        host = client.create_host_config(**host_options(container))
+        config = client.create_container_config(
+            **({"command": None} | container_options(container)),
+            host_config=with_later_host_options(host, container),
+            networking_config=networking,
+        )
+        return with_later_options(config, container, client.api_version)
 
     def _endpoint(self, container: WantedContainer, network: str) -> Any:
-        ipv4, ipv6 = container.addresses[network]
-        return self._api().create_endpoint_config(
-            aliases=[container.service, *container.networks[network]],
-            ipv4_address=ipv4 or None,
-            ipv6_address=ipv6 or None,
-        )
+        endpoint = self._api().create_endpoint_config(**endpoint_options(container, network))
+        return with_later_endpoint_options(endpoint, container, network)
+
+    def _connect(self, container_id: str, container: WantedContainer, network: str) -> None:
+        """Join another network. docker-py's own call cannot say everything that `_endpoint` does."""
+        client = self._api()
+        data = {"Container": container_id, "EndpointConfig": self._endpoint(container, network)}
+        client._raise_for_status(client._post_json(client._url("/networks/{0}/connect", network), data=data))
+
+    def _discard(self, container_id: str) -> None:
+        with contextlib.suppress(DockerException, requests.RequestException):
+            self._api().remove_container(container_id, force=True, v=True)
 
     def start(self, container_id: str) -> None:
         with _translated():
@@ -302,6 +326,15 @@ class _EventWatch:
         self._client.close()
 
 
+def _make_host_paths(container: WantedContainer) -> None:
+    for mount in container.mounts:
+        if mount.create_host_path:
+            try:
+                os.makedirs(mount.source, exist_ok=True)
+            except OSError as error:
+                raise EngineRefused("no_host_path", f"{mount.source} cannot be made: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def _translated(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     try:
@@ -325,12 +358,13 @@ def _container(item: dict[str, Any]) -> Container:
     state = _STATES.get(str(item.get("State", "")).lower(), "exited")
     exit_match = _EXIT.search(status) if state in ("exited", "restarting") else None
     names = item.get("Names") or [""]
+    name = str(names[0]).lstrip("/")
     return Container(
         id=str(item["Id"]),
-        name=str(names[0]).lstrip("/"),
+        name=name,
         instance=str(marks.get(labels.INSTANCE, "")),
         service=str(marks.get(labels.SERVICE, "")),
-        hash=str(marks.get(labels.HASH, "")),
+        hash="" if name.endswith(UNFINISHED) else str(marks.get(labels.HASH, "")),
         state=state,
         health=_health(status) if state == "running" else "none",
         exit_code=int(exit_match[1]) if exit_match else None,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from device.engine import labels
+from device.engine.api_versions import unknown_to
 from device.engine.port import (
     Container,
     EngineInfo,
@@ -26,6 +27,8 @@ from device.engine.port import (
     WantedNetwork,
     WantedVolume,
 )
+
+API = "1.41"
 
 
 class MemoryEngine:
@@ -57,7 +60,7 @@ class MemoryEngine:
 
     def info(self) -> EngineInfo:
         self._answer("info")
-        return EngineInfo(name="memory", version="1", api="1.41", arch="amd64", os="linux", kernel="none")
+        return EngineInfo(name="memory", version="1", api=API, arch="amd64", os="linux", kernel="none")
 
     def observe(self) -> Observed:
         self._answer("observe")
@@ -97,6 +100,8 @@ class MemoryEngine:
 
     def create(self, container: WantedContainer) -> None:
         self._answer("create")
+        if unknown := unknown_to(container, API):
+            raise EngineRefused("engine_too_old", f"API {API} does not know {'; '.join(unknown)}")
         if container.image not in self.images:
             raise EngineRefused("not_found", f"no such image: {container.image}")
         if any(seen.name == container.name for seen in self.containers.values()):
@@ -104,6 +109,10 @@ class MemoryEngine:
         missing = [network for network in container.networks if network not in self.networks]
         if missing:
             raise EngineRefused("not_found", f"network {missing[0]} not found")
+        names = {seen.name for seen in self.containers.values()}
+        absent = [name for name in container.joined.values() if name not in names]
+        if absent:
+            raise EngineRefused("not_found", f"no such container: {absent[0]}")
         key = f"c{next(self._numbers):011d}"
         self.specs[key] = container
         self.containers[key] = Container(

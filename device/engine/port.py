@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from broker.appspec import Service
+from broker.appspec import Attachment, Pool, Service
 from broker.errors import Passing, Refused
 
 Health = Literal["none", "starting", "healthy", "unhealthy"]
@@ -71,6 +71,22 @@ class BindOrVolume:
     create_host_path: bool = False
     propagation: str = ""
     no_copy: bool = False
+    recursive: str = "enabled"
+    subpath: str = ""
+    tmpfs_uid: int | None = None
+    tmpfs_gid: int | None = None
+    tmpfs_exec: bool = False
+
+
+@dataclass(frozen=True)
+class FileInside:
+    """A file that is put into a container before it starts."""
+
+    path: str
+    data: bytes
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
 
 
 @dataclass(frozen=True)
@@ -85,11 +101,14 @@ class WantedContainer:
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     mounts: tuple[BindOrVolume, ...]
-    networks: Mapping[str, tuple[str, ...]]  # engine name -> aliases
+    networks: Mapping[str, tuple[str, ...]]  # engine name -> aliases, in the order in which they are joined
     addresses: Mapping[str, tuple[str, str]]  # engine name -> (IPv4, IPv6), each maybe empty
-    extra_hosts: Mapping[str, str]
+    extra_hosts: Mapping[str, str | tuple[str, ...]]
     hash: str
     release: str
+    attachments: Mapping[str, Attachment] = field(default_factory=dict)  # engine name -> what else it asks there
+    joined: Mapping[str, str] = field(default_factory=dict)  # service of the app -> name of its container
+    files: tuple[FileInside, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +122,9 @@ class WantedNetwork:
     subnet: str
     gateway: str
     hash: str
+    pools: tuple[Pool, ...] = ()  # where `subnet` does not say it all
+    ipam_options: Mapping[str, str] = field(default_factory=dict)
+    enable_ipv6: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +183,7 @@ class Engine(Protocol):
     def create_volume(self, volume: WantedVolume) -> None: ...
 
     def create(self, container: WantedContainer) -> None:
-        """Make the container without starting it."""
+        """Make the container whole, with its networks and files, without starting it; or leave nothing that counts."""
 
     def start(self, container_id: str) -> None: ...
 

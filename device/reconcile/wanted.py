@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
-from broker.appspec import Mount, Service
-from broker.canonical import digest_of
+from broker.appspec import AppSpec, Mount, Service
+from broker.canonical import digest, digest_of
 from broker.messages import AppSection
 from device.engine import labels
-from device.engine.port import BindOrVolume, WantedContainer, WantedNetwork, WantedVolume
+from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork, WantedVolume
 
 INTAKE_HOST = "skerry-intake"
 INTAKE_FOLDER = "/run/skerry"
+# Part of every identity, even at their defaults; what mounts may ask besides is told by the service itself.
+_MOUNT_IDENTITY = (
+    *("type", "target", "source", "read_only", "tmpfs_size"),
+    *("tmpfs_mode", "create_host_path", "propagation", "no_copy"),
+)
+_HOW_TO_SWITCH = {"update", "rollback"}  # says how a container is replaced, and so is no reason to replace one
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def wanted(section: AppSection, place: Place) -> Wanted:
     """Return what `section` asks of the engine at `place`."""
     return Wanted(
         section=section,
-        containers={name: _container(section, name, place) for name in sorted(section.spec.services)},
+        containers=_containers(section, place),
         networks=tuple(_network(section, name, place) for name in sorted(section.spec.networks)),
         volumes=tuple(
             WantedVolume(
@@ -98,22 +105,34 @@ def _network(section: AppSection, name: str, place: Place) -> WantedNetwork:
         subnet=network.subnet,
         gateway=network.gateway,
         hash=identity,
+        pools=network.pools,
+        ipam_options=network.ipam_options,
+        enable_ipv6=network.enable_ipv6,
     )
 
 
-def _container(section: AppSection, name: str, place: Place) -> WantedContainer:
+def _containers(section: AppSection, place: Place) -> dict[str, WantedContainer]:
+    """Return the containers by service. A service that joins another has the other's identity in its own."""
+    services = section.spec.services
+    made: dict[str, WantedContainer] = {}
+    for name in TopologicalSorter({name: service.joins for name, service in services.items()}).static_order():
+        joined = {other: made[other] for other in services[name].joins}
+        made[name] = _container(section, name, place, joined)
+    return {name: made[name] for name in sorted(made)}
+
+
+def _container(section: AppSection, name: str, place: Place, joined: Mapping[str, WantedContainer]) -> WantedContainer:
     service = section.spec.services[name]
     intake = place.intake.get(section.instance) if service.telemetry.access != "none" else None
     image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
+    by_rank = sorted(service.networks.items(), key=lambda item: (-item[1].priority, item[0]))
+    attachments = {engine_name(section, network): attachment for network, attachment in by_rank}
     networks = {
-        engine_name(section, network): (name, *(alias for alias in place_on.aliases if alias != name))
-        for network, place_on in sorted(service.networks.items())
+        network: (name, *(alias for alias in attachment.aliases if alias != name))
+        for network, attachment in attachments.items()
     }
-    addresses = {
-        engine_name(section, network): (place_on.ipv4_address, place_on.ipv6_address)
-        for network, place_on in sorted(service.networks.items())
-    }
+    addresses = {network: (a.ipv4_address, a.ipv6_address) for network, a in attachments.items()}
     extra_hosts = dict(service.extra_hosts)
     if intake is not None and service.telemetry.access == "tcp":
         extra_hosts[INTAKE_HOST] = "host-gateway"
@@ -121,17 +140,20 @@ def _container(section: AppSection, name: str, place: Place) -> WantedContainer:
     if intake is not None and service.telemetry.access == "socket":
         # The folder, not the socket: a restarted server makes a new socket. Read-only: no app may replace it.
         mounts += (BindOrVolume("bind", INTAKE_FOLDER, source=intake.socket_folder, read_only=True),)
+    files = _files(section.spec, service)
     identity = digest_of(
         {
-            "service": service.model_dump(mode="json", exclude_defaults=True),
+            "service": service.model_dump(mode="json", exclude_defaults=True, exclude=_HOW_TO_SWITCH),
             "name": name,
             "instance": section.instance,
             "environment": environment,
-            "mounts": [vars(mount) for mount in mounts],
+            "mounts": [{key: getattr(mount, key) for key in _MOUNT_IDENTITY} for mount in mounts],
             "networks": {network: list(aliases) for network, aliases in networks.items()},
             "extra_hosts": extra_hosts,
             "image": image,
         }
+        | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})
+        | ({"files": [digest(file.data) for file in files]} if files else {})
     )
     marks = _marks(section, place) | {
         labels.SERVICE: name,
@@ -152,6 +174,18 @@ def _container(section: AppSection, name: str, place: Place) -> WantedContainer:
         extra_hosts=extra_hosts,
         hash=identity,
         release=section.release,
+        attachments=attachments,
+        joined={other: container.name for other, container in joined.items()},
+        files=files,
+    )
+
+
+def _files(spec: AppSpec, service: Service) -> tuple[FileInside, ...]:
+    placed = [(spec.configs[each.source], each) for each in service.configs]
+    placed += [(spec.secrets[each.source], each) for each in service.secrets]
+    return tuple(
+        FileInside(path=each.target, data=file.data, uid=each.uid, gid=each.gid, mode=each.mode)
+        for file, each in placed
     )
 
 
@@ -185,4 +219,9 @@ def _mount(section: AppSection, mount: Mount) -> BindOrVolume:
         create_host_path=mount.type == "bind" and mount.create_host_path,
         propagation=mount.propagation,
         no_copy=mount.no_copy,
+        recursive=mount.recursive,
+        subpath=mount.subpath,
+        tmpfs_uid=mount.tmpfs_uid,
+        tmpfs_gid=mount.tmpfs_gid,
+        tmpfs_exec=mount.tmpfs_exec,
     )

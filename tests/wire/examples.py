@@ -165,6 +165,105 @@ SPEC = AppSpec.model_validate(
     }
 )
 
+# What came to the AppSpec after its first devices: left out of a message at its default, so SPEC has none of it.
+LATER_SPEC = AppSpec.model_validate(
+    {
+        "name": "hello",
+        "services": {
+            "web": {
+                "image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/web", "digest": "sha256:" + "1" * 64},
+                "mounts": [
+                    {"type": "volume", "target": "/data", "source": "data", "subpath": "web"},
+                    {"type": "bind", "target": "/etc/tides", "source": "/srv/tides", "recursive": "disabled"},
+                    {"type": "tmpfs", "target": "/fast", "tmpfs_uid": 1, "tmpfs_gid": 2, "tmpfs_exec": True},
+                ],
+                "networks": {
+                    "front": {
+                        "link_local_ips": ["169.254.1.2"],
+                        "mac_address": "02:42:ac:11:00:02",
+                        "driver_opts": {"wind": "west"},
+                        "interface_name": "sea0",
+                        "priority": 3,
+                        "gw_priority": 4,
+                    },
+                },
+                "depends_on": {"db": {}},
+                "healthcheck": {"test": ["CMD", "/bin/true"], "start_interval_ms": 500},
+                "pid": "service:db",
+                "ipc": "private",
+                "uts": "host",
+                "userns_mode": "host",
+                "cgroup": "private",
+                "cgroup_parent": "/apps",
+                "device_cgroup_rules": ["c 1:3 mr"],
+                "device_requests": [
+                    {
+                        "driver": "nvidia",
+                        "count": 1,
+                        "device_ids": ["0"],
+                        "capabilities": ["gpu"],
+                        "options": {"a": "b"},
+                    }
+                ],
+                "extra_hosts": {"peer": ["10.0.0.1", "10.0.0.2"]},
+                "dns_opt": ["ndots:2"],
+                "mem_limit": 1 << 26,
+                "mem_reservation": 1 << 25,
+                "mem_swappiness": 10,
+                "cpu_shares": 512,
+                "cpu_period": 100_000,
+                "cpu_quota": 50_000,
+                "cpu_rt_period": 10_000,
+                "cpu_rt_runtime": 1_000,
+                "cpuset": "0-1",
+                "blkio": {
+                    "weight": 300,
+                    "weight_device": [{"path": "/dev/sda", "weight": 400}],
+                    "device_read_bps": [{"path": "/dev/sda", "rate": 1000}],
+                    "device_read_iops": [{"path": "/dev/sda", "rate": 10}],
+                    "device_write_bps": [{"path": "/dev/sda", "rate": 2000}],
+                    "device_write_iops": [{"path": "/dev/sda", "rate": 20}],
+                },
+                "oom_kill_disable": True,
+                "runtime": "runc",
+                "storage_opt": {"size": "1G"},
+                "annotations": {"tide": "low"},
+                "volumes_from": ["db:ro"],
+                "configs": [{"source": "buoys", "target": "/etc/buoys", "uid": 1, "gid": 2, "mode": 0o440}],
+                "secrets": [{"source": "key", "target": "/run/secrets/key"}],
+                "update": {
+                    "order": "start-first",
+                    "parallelism": 2,
+                    "delay_ms": 1000,
+                    "failure_action": "rollback",
+                    "monitor_ms": 2000,
+                    "max_failure_ppm": 250_000,
+                },
+                "rollback": {"failure_action": "continue"},
+            },
+            "db": {"image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/db", "digest": "sha256:" + "2" * 64}},
+        },
+        "networks": {
+            "front": {
+                "pools": [
+                    {
+                        "subnet": "10.9.0.0/24",
+                        "gateway": "10.9.0.1",
+                        "ip_range": "10.9.0.128/25",
+                        "aux_addresses": {"crane": "10.9.0.130"},
+                    },
+                    {"subnet": "fd00:9::/64"},
+                ],
+                "ipam_options": {"a": "b"},
+                "enable_ipv6": True,
+            }
+        },
+        "volumes": {"data": {}},
+        "configs": {"buoys": {"content": "red\n"}},
+        "secrets": {"key": {"content": "AP8=", "encoding": "base64"}},
+    }
+)
+
 CONN = messages.Conn(boot="0123456789abcdef" * 2, count=7)
 ACCEPTED = messages.Generation(era=2, generation=40, digest="sha256:" + "3" * 64)
 LATER = messages.Instant(boot=CONN.boot, mono_ms=1_000, wall_ms=1_700_000_000_000, clock="synchronised")
@@ -181,6 +280,8 @@ _BARE = messages.AppSection(
     attempt=1,
 )
 SECTION = _BARE.model_copy(update={"digest": _BARE.computed_digest()})
+_LATER = _BARE.model_copy(update={"release": LATER_SPEC.digest, "spec": LATER_SPEC})
+LATER_SECTION = _LATER.model_copy(update={"digest": _LATER.computed_digest()})
 DESIRED = messages.DesiredState(
     org=DEVICE.org,
     device=DEVICE.device,
@@ -330,6 +431,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example("batch", channels.BATCH, BATCH),
     Example("reply", channels.REPLY, REPLY),
     Example("stream-up", channels.STREAM_U, FRAME),
+    Example("desired-later", channels.DESIRED, DESIRED.model_copy(update={"apps": (LATER_SECTION,)})),
 )
 
 SAMPLES_SENT = [Sample(1_700_000_000_000, {"height": "1.5"}), Sample(1_700_000_000_100, {"height": "é", "": "0"})]

@@ -81,7 +81,6 @@ def test_a_plain_container_is_told_no_more_than_it_needs() -> None:
     }
     assert container_options(plain) == {
         "image": WEB_IMAGE,
-        "name": "hello.iaaaaaaaaaaa.web",
         "labels": dict(plain.labels),
         "tty": False,
         "stdin_open": False,
@@ -128,7 +127,6 @@ def test_everything_asked_of_the_container_is_told() -> None:
     want = container(**FULL)
     assert container_options(want) == {
         "image": WEB_IMAGE,
-        "name": "hello.iaaaaaaaaaaa.web",
         "command": ["serve", "--port", "80"],
         "entrypoint": ["/bin/start"],
         "environment": {"A": "1"},
@@ -155,7 +153,6 @@ def test_the_engines_library_takes_all_of_it() -> None:
     want = container(**FULL)
     HostConfig(version="1.41", **host_options(want))
     options = container_options(want)
-    del options["name"]
     ContainerConfig(version="1.41", **options)
 
 
