@@ -1,1 +1,1 @@
-"""Fuzzers: they run for as long as they are let, and say how many executions that was."""
+"""Fuzzers: bytes from outside are read or refused, and nothing else ever happens. `./run fuzz NAME --seconds 60`."""
