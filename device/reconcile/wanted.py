@@ -93,7 +93,13 @@ def _marks(section: AppSection, place: Place) -> dict[str, str]:
 
 def _network(section: AppSection, name: str, place: Place) -> WantedNetwork:
     network = section.spec.networks[name]
-    identity = digest_of({"network": network.model_dump(mode="json"), "name": name, "instance": section.instance})
+    identity = digest_of(
+        {
+            "network": network.model_dump(mode="json", exclude_defaults=True),  # a later field changes no old hash
+            "name": name,
+            "instance": section.instance,
+        }
+    )
     marks = _marks(section, place) | {labels.RESOURCE: name, labels.HASH: identity}
     return WantedNetwork(
         instance=section.instance,
@@ -154,6 +160,7 @@ def _container(section: AppSection, name: str, place: Place, joined: Mapping[str
         }
         | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})
         | ({"files": [digest(file.data) for file in files]} if files else {})
+        | ({"attempt": section.attempt} if section.attempt else {})  # another try is another container
     )
     marks = _marks(section, place) | {
         labels.SERVICE: name,
