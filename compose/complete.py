@@ -31,6 +31,7 @@ def _each(services: Table, change: Callable[[str, Table], Table]) -> Table:
 
 def _service(name: str, service: Table) -> Table:
     service = _with_implied_dependencies(service)
+    service = _with_one_word_for_each(service)
     service = _with_build_defaults(service)
     service = _with_default_network(service)
     return _with_default_targets(service)
@@ -57,6 +58,16 @@ def _with_implied_dependencies(service: Table) -> Table:
     if not added:
         return service
     return service.having(depends_on=replace(dependencies, nodes={**dependencies.nodes, **added}))
+
+
+def _with_one_word_for_each(service: Table) -> Table:
+    """What can be said in two ways is said in one."""
+    if text_of(service.nodes.get("pull_policy")) == "if_not_present":
+        service = service.having(pull_policy=Scalar("missing", "missing", service.nodes["pull_policy"].place))
+    deploy = service.nodes.get("deploy")
+    if "scale" in service.nodes and isinstance(deploy, Table) and "replicas" not in deploy.nodes:
+        service = service.having(deploy=deploy.having(replicas=service.nodes["scale"]))
+    return service
 
 
 def _with_build_defaults(service: Table) -> Table:

@@ -62,9 +62,11 @@ def substitute(text: str, lookup: Lookup, unset: Unset = lambda name: None, *, n
 def _closing_brace(text: str, opening: int) -> int:
     depth = 0
     for at in range(opening, len(text)):
-        depth += text.startswith("${", at - 1) - (text[at] == "}")
+        depth += (text[at] == "{") - (text[at] == "}")  # all braces: a default may be JSON
         if depth == 0:
             return at
+    if (last := text.rfind("}", opening)) >= 0 and "${" not in text[opening:last]:
+        return last  # a lone brace in a default
     raise Template(f"{text[:80]!r}: '${{' without its '}}'")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from compose.errors import Path
-from compose.tree import Items, Mark, Node, Scalar, Table, plain, text_of
+from compose.tree import Items, Mark, Node, Scalar, Table, plain, table_of, text_of
 
 Pattern = tuple[str, ...]
 Identity = Callable[[Node], Hashable]
@@ -21,8 +21,6 @@ REPLACED: frozenset[Pattern] = frozenset(
         ("services", "*", "entrypoint"),
         ("services", "*", "healthcheck", "test"),
         ("services", "*", "ulimits", "*"),
-        ("services", "*", "extra_hosts", "*"),
-        ("services", "*", "build", "extra_hosts", "*"),
         ("services", "*", "build", "ulimits", "*"),
     }
 )
@@ -39,28 +37,50 @@ def _by(*keys: str) -> Identity:
     return identity
 
 
-def _file_target(node: Node) -> Hashable:
-    return (text_of(node.nodes.get("target")) or text_of(node.nodes.get("source"))) if isinstance(node, Table) else ""
+def _file_below(folder: str) -> Identity:
+    """A file is where its target says, and in `folder` under its own name when it says nothing."""
 
+    def identity(node: Node) -> Hashable:
+        keys = table_of(node).nodes
+        return text_of(keys.get("target")) or f"{folder}/{text_of(keys.get('source'))}"
+
+    return identity
+
+
+def _port(node: Node) -> Hashable:
+    host_ip, *others = (
+        text_of(table_of(node).nodes.get(key)) for key in ("host_ip", "published", "target", "protocol")
+    )
+    return host_ip or "0.0.0.0", *others  # noqa: S104 - an address in a file, nothing is bound
+
+
+def _before_sign(node: Node) -> Hashable:
+    return text_of(node).partition("=")[0]
+
+
+_BLOCKS = ("networks", "*", "ipam", "config")
 
 # Elements of these lists are one and the same when their identity is: the later one takes the place of the earlier.
 IDENTITIES: dict[Pattern, Identity] = {
-    ("services", "*", "ports"): _by("host_ip", "published", "target", "protocol"),
+    ("services", "*", "ports"): _port,
     ("services", "*", "volumes"): _by("target"),
     ("services", "*", "devices"): _by("target"),
-    ("services", "*", "secrets"): _file_target,
-    ("services", "*", "configs"): _file_target,
+    ("services", "*", "secrets"): _file_below("/run/secrets"),
+    ("services", "*", "configs"): _file_below(""),
     ("services", "*", "env_file"): _by("path"),
-    ("services", "*", "build", "secrets"): _file_target,
-    ("networks", "*", "ipam", "config"): _by("subnet"),
+    ("services", "*", "build", "secrets"): _file_below("/run/secrets"),
+    ("services", "*", "tmpfs"): _before_sign,
+    ("services", "*", "extra_hosts", "*"): _whole,
+    ("services", "*", "build", "extra_hosts", "*"): _whole,
     **{
         ("services", "*", key): _whole
         for key in (
             *("cap_add", "cap_drop", "dns", "dns_opt", "dns_search", "expose", "external_links", "links", "profiles"),
-            *("tmpfs", "security_opt", "group_add", "label_file", "device_cgroup_rules", "volumes_from"),
+            *("security_opt", "group_add", "label_file", "device_cgroup_rules", "volumes_from"),
         )
     },
     ("services", "*", "networks", "*", "aliases"): _whole,
+    ("services", "*", "networks", "*", "link_local_ips"): _whole,
     ("services", "*", "build", "cache_from"): _whole,
     ("services", "*", "build", "tags"): _whole,
     ("services", "*", "build", "platforms"): _whole,
@@ -78,10 +98,22 @@ def merged(base: Node, over: Node, path: Path = ()) -> Node | None:
     pattern = _pattern(path)
     if isinstance(base, Table) and isinstance(over, Table) and pattern not in REPLACED:
         return _merged_tables(base, over, path)
+    if isinstance(base, Items) and isinstance(over, Items) and pattern == _BLOCKS:
+        return replace(over, nodes=_merged_blocks(base, over, path))
     if isinstance(base, Items) and isinstance(over, Items) and pattern not in REPLACED:
         nodes = (*base.nodes, *_settled_items(over, path))
         return replace(over, nodes=_unique(nodes, IDENTITIES.get(pattern)))
     return settled(over, path)
+
+
+def _merged_blocks(base: Items, over: Items, path: Path) -> tuple[Node, ...]:
+    """Blocks of addresses are the same when their subnet is, and then merge."""
+    blocks: dict[str, Node] = {text_of(table_of(block).nodes.get("subnet")): block for block in base.nodes}
+    for block in _settled_items(over, path):
+        subnet = text_of(table_of(block).nodes.get("subnet"))
+        below = blocks.get(subnet)
+        blocks[subnet] = (merged(below, block, (*path, 0)) or block) if below is not None else block
+    return tuple(blocks.values())
 
 
 def settled(node: Node, path: Path = ()) -> Node:

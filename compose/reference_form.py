@@ -165,7 +165,7 @@ _KEPT = frozenset(
         *_each(
             "services.*.", "attach build command credential_spec deploy develop entrypoint healthcheck init logging"
         ),
-        *_each("services.*.", "blkio_config provider scale stop_grace_period"),
+        *_each("services.*.", "blkio_config networks provider scale stop_grace_period"),
         *_each("services.*.volumes[].", "bind image tmpfs volume"),
         *_each("services.*.deploy.", "replicas restart_policy restart_policy.max_attempts rollback_config"),
         *_each("services.*.deploy.", "update_config update_config.parallelism rollback_config.parallelism"),

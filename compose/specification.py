@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from compose.errors import Path
 from compose.forms.services import external
-from compose.forms.values import flag, natural, options, pairs, text, text_or_number
+from compose.forms.values import flag, natural, options, pairs, text
 from compose.service_keys import SERVICE_KEYS, wrapped
 from compose.shapes import Shape, list_of, nullable, record, short_or_record, single_or_list, table, wrong
 from compose.tree import Node, Scalar, Table
@@ -91,7 +91,7 @@ INCLUDE = list_of(
 
 FILE = record(
     {
-        "version": text_or_number,
+        "version": text,
         "name": text,
         "include": INCLUDE,
         "services": table(record(SERVICE_KEYS), names=True),

@@ -81,6 +81,10 @@ def _check_image(name: str, service: Table, model: Table) -> None:
     if not isinstance(build, Table):
         return
     path: Path = ("services", name, "build")
+    platforms = [text_of(item) for item in _items(build.nodes.get("platforms"))]
+    if platforms and (platform := text_of(service.nodes.get("platform"))) not in ("", *platforms):
+        message = f"{platform} is not among build.platforms; name it there, or remove one of them"
+        raise ComposeError(message, place=service.nodes["platform"].place, path=("services", name, "platform"))
     if "dockerfile_inline" in build.nodes and "dockerfile" in build.nodes:
         raise ComposeError("has dockerfile and dockerfile_inline; keep one", place=build.place, path=path)
 
@@ -92,12 +96,18 @@ def _check_references(name: str, service: Table, model: Table) -> None:
             optional = key == "depends_on" and not _required(node)
             if other not in known and not optional:
                 _raise_undefined(section, other, node, ("services", name, key, other))
-    for key in ("secrets", "configs"):
-        known = table_of(model.nodes.get(key)).nodes
-        for at, node in enumerate(_items(service.nodes.get(key))):
+    build = table_of(service.nodes.get("build"))
+    holders: tuple[tuple[str, Table, Path], ...] = (
+        ("secrets", service, ("secrets",)),
+        ("configs", service, ("configs",)),
+        ("secrets", build, ("build", "secrets")),
+    )
+    for section, holder, path in holders:
+        known = table_of(model.nodes.get(section)).nodes
+        for at, node in enumerate(_items(holder.nodes.get(section))):
             source = text_of(table_of(node).nodes.get("source"))
             if source not in known:
-                _raise_undefined(key, source, node, ("services", name, key, at))
+                _raise_undefined(section, source, node, ("services", name, *path, at))
 
 
 def _required(node: Node) -> bool:
@@ -147,11 +157,13 @@ def _check_limits(name: str, service: Table, model: Table) -> None:
     deploy = table_of(service.nodes.get("deploy"))
     resources = table_of(deploy.nodes.get("resources"))
     limits = table_of(resources.nodes.get("limits"))
+    reservations = table_of(resources.nodes.get("reservations"))
     pairs = (
         ("scale", deploy, "replicas", "deploy.replicas"),
         ("mem_limit", limits, "memory", "deploy.resources.limits.memory"),
         ("cpus", limits, "cpus", "deploy.resources.limits.cpus"),
         ("pids_limit", limits, "pids", "deploy.resources.limits.pids"),
+        ("mem_reservation", reservations, "memory", "deploy.resources.reservations.memory"),
     )
     for key, table, other_key, shown in pairs:
         one, other = service.nodes.get(key), table.nodes.get(other_key)
@@ -165,12 +177,14 @@ def _check_limits(name: str, service: Table, model: Table) -> None:
         raise ComposeError("a service with container_name cannot have several containers", place=place, path=path)
 
 
-def _check_healthcheck(name: str, service: Table, model: Table) -> None:
-    node = service.nodes.get("healthcheck")
-    check = table_of(node)
-    if node is not None and table_flag(check, "disable") and len([k for k in check.nodes if k[:2] != "x-"]) > 1:
-        message = "is disabled, so other keys have no meaning; remove them or 'disable'"
-        raise ComposeError(message, place=node.place, path=("services", name, "healthcheck"))
+def _check_watch(name: str, service: Table, model: Table) -> None:
+    path: Path = ("services", name, "develop", "watch")
+    for at, node in enumerate(_items(table_of(service.nodes.get("develop")).nodes.get("watch"))):
+        keys = table_of(node).nodes
+        action = text_of(keys.get("action"))
+        if "sync" in action and not text_of(keys.get("target")):
+            message = f"needs 'target', where {action} puts the files"
+            raise ComposeError(message, place=node.place, path=(*path, at))
 
 
 def _check_device_requests(name: str, service: Table, model: Table) -> None:
@@ -178,11 +192,16 @@ def _check_device_requests(name: str, service: Table, model: Table) -> None:
     reserved = table_of(resources.nodes.get("reservations")).nodes.get("devices")
     shown: Path = ("services", name, "deploy", "resources", "reservations", "devices")
     for at, node in enumerate(_items(reserved)):
-        keys = table_of(node).nodes
-        if "capabilities" not in keys:
+        if "capabilities" not in table_of(node).nodes:
             raise ComposeError("needs 'capabilities'", place=node.place, path=(*shown, at))
-        if "count" in keys and "device_ids" in keys:
-            raise ComposeError("count and device_ids exclude each other; keep one", place=node.place, path=(*shown, at))
+        _check_count(node, (*shown, at))
+    for at, node in enumerate(_items(service.nodes.get("gpus"))):
+        _check_count(node, ("services", name, "gpus", at))
+
+
+def _check_count(node: Node, path: Path) -> None:
+    if {"count", "device_ids"} <= table_of(node).nodes.keys():
+        raise ComposeError("count and device_ids exclude each other; keep one", place=node.place, path=path)
 
 
 _SERVICE_CHECKS: tuple[Callable[[str, Table, Table], None], ...] = (
@@ -191,7 +210,7 @@ _SERVICE_CHECKS: tuple[Callable[[str, Table, Table], None], ...] = (
     _check_mounts,
     _check_network_mode,
     _check_limits,
-    _check_healthcheck,
+    _check_watch,
     _check_device_requests,
 )
 

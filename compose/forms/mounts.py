@@ -112,8 +112,6 @@ def device(node: Node, path: Path) -> Node:
     target = source
     permissions = "rwm"
     match parts[1:]:
-        case [only] if re.fullmatch("[rwm]{1,3}", only):
-            permissions = only
         case [target]:
             pass
         case [target, permissions]:

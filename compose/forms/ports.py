@@ -70,10 +70,8 @@ def _short(item: Scalar, path: Path) -> list[Node]:
     published = _published(match["published"] or "", len(targets), item, path)
     host_ip = _address((match["host_ip"] or "").strip("[]"), item, path)
     protocol = _protocol(match["protocol"], item, path)
-    return [
-        _port(item, target=target, published=host, host_ip=host_ip, protocol=protocol)
-        for target, host in zip(targets, published, strict=True)
-    ]
+    pairs = sorted(zip(targets, published, strict=True), key=lambda pair: str(pair[0]))  # as texts: 10 before 9
+    return [_port(item, target=target, published=host, host_ip=host_ip, protocol=protocol) for target, host in pairs]
 
 
 def _published(written: str, count: int, item: Node, path: Path) -> list[str]:

@@ -62,7 +62,8 @@ def host_addresses(node: Node, path: Path) -> Node:
         match = _HOST.fullmatch(str(text(item, (*path, at)).value)) if isinstance(item, Scalar) else None  # type: ignore[union-attr]
         if match is None:
             raise wrong(item, (*path, at), "must be host=address")
-        found.setdefault(match[1], []).append(_address(Scalar(match[2], match[2], item.place), (*path, at)))
+        for address in match[2].split(","):
+            found.setdefault(match[1], []).append(_address(Scalar(address, address, item.place), (*path, at)))
     return Table({name: Items(tuple(items), node.place) for name, items in found.items()}, node.place)
 
 

@@ -11,8 +11,8 @@ from compose.errors import Path
 from compose.shapes import Shape, mistyped, wrong
 from compose.tree import Items, Node, Scalar, Table
 
-_TRUE = ("true", "yes", "y", "on", "1")
-_FALSE = ("false", "no", "n", "off", "0")
+_TRUE = ("true", "yes", "y", "on")
+_FALSE = ("false", "no", "n", "off")
 _SIZE = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")

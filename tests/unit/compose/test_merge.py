@@ -10,6 +10,9 @@ from compose.specification import FILE
 from compose.tree import Node, Plain, plain
 from compose.yaml_reader import read_documents
 
+A_BY_B: dict[str, Plain] = {"source": "b", "target": "/run/secrets/a"}
+DEVICE: dict[str, Plain] = {"source": "/dev/b", "target": "/dev/a", "permissions": "rwm"}
+
 
 def canonical(text: str) -> Node:
     return FILE(read_documents(f"services:\n  web: {{{text}}}\n", "f.yaml")[0], ())
@@ -45,7 +48,11 @@ def both(base: str, over: str) -> Plain:
             "ulimits: {nofile: {soft: 1, hard: 2}}",
             {"ulimits": {"nofile": {"soft": 1, "hard": 2}}},
         ),
-        ("extra_hosts: ['a=1']", "extra_hosts: ['a=2']", {"extra_hosts": {"a": ["2"]}}),
+        ("extra_hosts: ['a=1']", "extra_hosts: ['a=2']", {"extra_hosts": {"a": ["1", "2"]}}),
+        ("tmpfs: /run:size=1m", "tmpfs: [/run:size=2m]", {"tmpfs": ["/run:size=2m"]}),
+        ("secrets: [a]", "secrets: [{source: b, target: /run/secrets/a}]", {"secrets": [A_BY_B]}),
+        ("configs: [a]", "configs: [{source: b, target: /a}]", {"configs": [{"source": "b", "target": "/a"}]}),
+        ("devices: ['/dev/a']", "devices: ['/dev/b:/dev/a']", {"devices": [DEVICE]}),
         ("healthcheck: {test: a, retries: 1}", "healthcheck: {retries: 2}", None),
         ("logging: {driver: a, options: {x: 1}}", "logging: {driver: b}", {"logging": {"driver": "b"}}),
         (

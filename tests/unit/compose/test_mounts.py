@@ -43,7 +43,7 @@ def test_what_is_no_mount_is_refused(written: Plain) -> None:
     [
         ("/dev/a", ("/dev/a", "/dev/a", "rwm")),
         ("/dev/a:/dev/b", ("/dev/a", "/dev/b", "rwm")),
-        ("/dev/a:r", ("/dev/a", "/dev/a", "r")),
+        ("vendor.com/class=name", ("vendor.com/class=name", "vendor.com/class=name", "rwm")),
         ("/dev/a:/dev/b:rw", ("/dev/a", "/dev/b", "rw")),
     ],
 )

@@ -52,9 +52,6 @@ def test_the_pull_policy_decides(load_text: Load, service: str, expected: str) -
     assert lines(load_text, f"{{a: {service}}}") == [expected]
 
 
-@pytest.mark.parametrize(
-    "service", ["{build: {context: ., platforms: [a, b]}}", "{platform: c, build: {context: ., platforms: [a, b]}}"]
-)
-def test_several_platforms_are_refused(load_text: Load, service: str) -> None:
+def test_several_platforms_are_refused(load_text: Load) -> None:
     with pytest.raises(Unsupported):
-        lines(load_text, f"{{a: {service}}}")
+        lines(load_text, "{a: {build: {context: ., platforms: [a, b]}}}")

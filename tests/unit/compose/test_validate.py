@@ -31,7 +31,11 @@ from tests.unit.compose.conftest import Load, LoadService
         ("mem_limit: 1g\ndeploy: {resources: {limits: {memory: 2g}}}", "keep one of them"),
         ("scale: 2\ndeploy: {replicas: 3}", "keep one of them"),
         ("scale: 2\ncontainer_name: x", "several containers"),
-        ("healthcheck: {disable: true, interval: 1s}", "is disabled"),
+        ("build: {context: ., platforms: [a, b]}\nplatform: c", "not among build.platforms"),
+        ("build: {context: ., secrets: [key]}", "there is no secret 'key'"),
+        ("mem_reservation: 1g\ndeploy: {resources: {reservations: {memory: 2g}}}", "keep one of them"),
+        ("gpus: [{count: 1, device_ids: [a]}]", "exclude each other"),
+        ("develop: {watch: [{path: ., action: sync}]}", "needs 'target'"),
         ("build: {dockerfile_inline: FROM scratch, dockerfile: D}", "keep one"),
         ("deploy: {resources: {reservations: {devices: [{count: 1}]}}}", "needs 'capabilities'"),
         (
