@@ -35,11 +35,15 @@ class Judged:
     row: Row
 
 
-_NO_FIELD = "a device has no setting for it yet"
+_NO_FIELD = "no engine of a device can be told of it"
 _HOST = "it joins the device or another app, which an app may not"
+_OWNER = "where the device's owner allows it"
 _SWARM = "it directs a cluster, and an app runs on one device"
 _TOOL = "it concerns the developer's tool only"
-_FIXED = "the device names and keeps what belongs to an app itself"
+_FIXED = "the device names networks and volumes after the app itself, so that no app reaches another's"
+_HOOKS = "no engine has hooks; do it in the entrypoint, or in a service that others depend on"
+_OTHER_SYSTEMS = "it means something on other systems only"
+_CONTENT = "up to 32 KiB travel with the release, 48 KiB an app"
 
 
 def _rows(fate: Fate, why: str, *keys: str) -> dict[str, Row]:
@@ -55,11 +59,16 @@ def _how(**keys: str) -> dict[str, Row]:
 
 
 _SERVICE: dict[str, Row] = {
-    **_supported("cap_add", "cap_drop", "command", "dns", "dns_search", "domainname", "entrypoint", "expose"),
-    **_supported("group_add", "healthcheck", "hostname", "image", "init", "labels", "mem_limit", "memswap_limit"),
-    **_supported("oom_score_adj", "pids_limit", "privileged", "read_only", "security_opt", "shm_size", "stdin_open"),
-    **_supported("stop_grace_period", "stop_signal", "sysctls", "tmpfs", "tty", "ulimits", "user", "working_dir"),
+    **_supported("blkio_config", "cap_drop", "command", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime"),
+    **_supported("cpu_shares", "cpuset", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "expose"),
+    **_supported("group_add", "healthcheck", "hostname", "image", "init", "labels", "mem_limit", "mem_reservation"),
+    **_supported("mem_swappiness", "memswap_limit", "oom_score_adj", "pids_limit", "read_only", "shm_size"),
+    **_supported("stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "tmpfs", "tty", "ulimits", "user"),
+    **_supported("working_dir"),
+    **_rows(Fate.SUPPORTED, _OWNER, "cap_add", "cgroup_parent", "device_cgroup_rules", "devices", "gpus"),
+    **_rows(Fate.SUPPORTED, _OWNER, "privileged", "runtime", "security_opt", "sysctls"),
     **_how(
+        annotations=f"{_OWNER}; from Engine API 1.43",
         container_name="a name on the service's networks; the container itself is named by the device",
         build="the image is built when the app is pushed",
         platform="decides for which machine an image is built or pulled",
@@ -69,62 +78,69 @@ _SERVICE: dict[str, Row] = {
         label_file="read when the app is loaded",
         extends="carried out when the app is loaded",
         profiles="chosen when the app is loaded",
+        cgroup="private, or host where the device's owner allows it",
+        configs="a file in the container; not in a read_only service, nor inside a mount",
         cpus="a fraction of processors",
         depends_on="all conditions; required; restart",
-        devices="where the device's owner allows it",
-        extra_hosts="one address for each name",
+        extra_hosts="one address or several for each name",
+        ipc="none, private, shareable, service:NAME, or host where the device's owner allows it",
         links="an alias becomes one on the networks that both services share",
-        logging="the drivers of the device's engine",
-        network_mode="none, or host where the device's owner allows it",
+        logging="json-file, local, journald or none, so that logs stay with the device",
+        mac_address="on the network that is joined first",
+        network_mode="none, service:NAME, or host where the device's owner allows it",
         networks="without any, a service joins the app's default network",
-        ports="published ranges only where they match the container's",
+        oom_kill_disable="with mem_limit",
+        pid="service:NAME, or host where the device's owner allows it",
+        ports="published ranges only where they match the container's; none on the host's own network",
         restart="deploy.restart_policy counts where this is missing",
         scale="only 1",
+        secrets="a file in the container; not in a read_only service, nor inside a mount; not yet sealed",
+        userns_mode="host, where the device's owner allows it",
+        uts="host, where the device's owner allows it",
         volumes="named volumes, memory, and the device's own paths where its owner allows them",
+        volumes_from="services of the app",
         deploy="",
     ),
     "x-skerry": Row(Fate.SUPPORTED, "telemetry: none, socket or tcp"),
     **_rows(Fate.IGNORED, _TOOL, "attach", "develop", "pull_refresh_after"),
-    **_rows(Fate.IGNORED, "nothing on a device reads it", "annotations"),
-    **_rows(Fate.IGNORED, "it means something on other systems only", "isolation", "cpu_count", "cpu_percent"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "blkio_config", "cgroup", "cgroup_parent", "cpu_period", "cpu_quota"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset", "device_cgroup_rules"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "dns_opt", "gpus", "mac_address", "mem_reservation", "mem_swappiness"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "oom_kill_disable", "runtime", "storage_opt", "volumes_from"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "post_start", "pre_start", "pre_stop"),
-    **_rows(Fate.REFUSED, _HOST, "external_links", "ipc", "pid", "use_api_socket", "userns_mode", "uts"),
-    **_rows(Fate.REFUSED, "files of the developer's machine do not travel yet; build them in", "configs", "secrets"),
+    **_rows(Fate.IGNORED, _OTHER_SYSTEMS, "isolation", "cpu_count", "cpu_percent"),
+    **_rows(Fate.REFUSED, _HOOKS, "post_start", "pre_start", "pre_stop"),
+    **_rows(Fate.REFUSED, _HOST, "external_links", "use_api_socket"),
     **_rows(Fate.REFUSED, "it is for Windows", "credential_spec"),
     **_rows(Fate.REFUSED, "nothing on a device provides it", "models", "provider"),
 }
 
+_SWITCH = ("order", "parallelism", "delay", "failure_action", "monitor", "max_failure_ratio")
+_DEVICE_REQUEST = ("driver", "count", "device_ids", "capabilities", "options")
 _INSIDE: dict[str, Row] = {
     **_rows(Fate.IGNORED, _SWARM, "deploy.endpoint_mode", "deploy.labels", "deploy.placement"),
-    **_rows(Fate.IGNORED, "the device decides how a release is switched", "deploy.update_config"),
-    **_rows(Fate.IGNORED, "the device decides how a release is switched", "deploy.rollback_config"),
     **_rows(
         Fate.IGNORED, "a device runs what it is told, and sets nothing aside", "deploy.resources.reservations.cpus"
     ),
-    **_rows(
-        Fate.IGNORED, "a device runs what it is told, and sets nothing aside", "deploy.resources.reservations.memory"
-    ),
-    **_rows(Fate.REFUSED, _NO_FIELD, "deploy.resources.reservations.devices"),
+    "deploy.resources.reservations.devices": Row(Fate.SUPPORTED, _OWNER),
     **_rows(Fate.REFUSED, _SWARM, "deploy.resources.reservations.generic_resources"),
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.delay"),
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.window"),
     "deploy.mode": Row(Fate.SUPPORTED, "replicated or global"),
     "deploy.replicas": Row(Fate.SUPPORTED, "only 1"),
-    **_rows(Fate.IGNORED, "the engines of devices do not know it; interval counts", "healthcheck.start_interval"),
-    **_rows(
-        Fate.REFUSED, _NO_FIELD, "networks.*.driver_opts", "networks.*.interface_name", "networks.*.link_local_ips"
+    "deploy.update_config": Row(Fate.SUPPORTED, "travels to the device; start-first not with a published port"),
+    "deploy.rollback_config": Row(Fate.SUPPORTED, "travels to the device"),
+    **_supported(*(f"deploy.{key}.{inner}" for key in ("update_config", "rollback_config") for inner in _SWITCH)),
+    **_how(
+        **{
+            "healthcheck.start_interval": "from Engine API 1.44; older engines go by interval",
+            "networks.*.mac_address": "on other networks than the first from Engine API 1.44",
+            "networks.*.gw_priority": "from Engine API 1.48",
+            "networks.*.interface_name": "from Engine API 1.49",
+            "volumes[].volume.subpath": "from Engine API 1.45",
+            "volumes[].bind.recursive": "writable and readonly from Engine API 1.44",
+        }
     ),
-    **_rows(Fate.REFUSED, _NO_FIELD, "networks.*.mac_address"),
-    **_rows(Fate.IGNORED, "the order of networks has no meaning on a device", "networks.*.gw_priority"),
-    **_rows(Fate.IGNORED, "the order of networks has no meaning on a device", "networks.*.priority"),
     **_supported(
         *(f"healthcheck.{key}" for key in ("test", "interval", "timeout", "start_period", "retries", "disable")),
         *(f"logging.{key}" for key in ("driver", "options")),
         *("networks.*", "networks.*.aliases", "networks.*.ipv4_address", "networks.*.ipv6_address"),
+        *("networks.*.driver_opts", "networks.*.link_local_ips", "networks.*.priority"),
         *("ports[]", *(f"ports[].{key}" for key in ("target", "published", "host_ip", "protocol", "mode"))),
         *("volumes[]", *(f"volumes[].{key}" for key in ("type", "source", "target", "read_only"))),
         *("volumes[].bind", "volumes[].bind.propagation", "volumes[].bind.create_host_path"),
@@ -133,36 +149,55 @@ _INSIDE: dict[str, Row] = {
         *("deploy.resources", "deploy.resources.limits", "deploy.resources.reservations", "deploy.restart_policy"),
         *(f"deploy.resources.limits.{key}" for key in ("cpus", "memory", "pids")),
         *("deploy.restart_policy.condition", "deploy.restart_policy.max_attempts"),
+        "deploy.resources.reservations.memory",
+        *(
+            f"{where}[]{key and '.'}{key}"
+            for where in ("gpus", "deploy.resources.reservations.devices")
+            for key in ("", *_DEVICE_REQUEST)
+        ),
+        *(
+            f"{where}[]{key and '.'}{key}"
+            for where in ("configs", "secrets")
+            for key in ("", "source", "target", "uid", "gid", "mode")
+        ),
     ),
     **_rows(Fate.IGNORED, "it is a note for people", "ports[].name", "ports[].app_protocol"),
     **_rows(Fate.IGNORED, "it has no effect on Linux", "volumes[].consistency"),
     **_rows(Fate.IGNORED, "devices have no labels of SELinux", "volumes[].bind.selinux"),
-    **_rows(Fate.REFUSED, _NO_FIELD, "volumes[].bind.recursive", "volumes[].volume.subpath", "volumes[].image"),
+    **_rows(Fate.REFUSED, _NO_FIELD, "volumes[].image"),
     **_rows(Fate.IGNORED, "labels stand with the volume itself", "volumes[].volume.labels"),
 }
 
 _NETWORK: dict[str, Row] = {
-    **_supported("driver_opts", "internal", "labels", "ipam", "ipam.config", "ipam.config[]"),
+    **_supported("driver_opts", "internal", "labels", "ipam", "ipam.config", "ipam.config[]", "ipam.options"),
+    **_supported("enable_ipv6", "ipam.config[].gateway", "ipam.config[].ip_range", "ipam.config[].aux_addresses"),
     "driver": Row(Fate.SUPPORTED, "bridge"),
-    "ipam.config[].subnet": Row(Fate.SUPPORTED, "one"),
-    "ipam.config[].gateway": Row(Fate.SUPPORTED, "one"),
+    "ipam.config[].subnet": Row(Fate.SUPPORTED, f"private addresses; others {_OWNER}"),
     "ipam.driver": Row(Fate.SUPPORTED, "default"),
+    "enable_ipv4": Row(Fate.SUPPORTED, "only true"),
     "external": Row(Fate.REFUSED, _HOST),
     "name": Row(Fate.IGNORED, _FIXED),
     "attachable": Row(Fate.IGNORED, _SWARM),
-    "enable_ipv4": Row(Fate.REFUSED, _NO_FIELD),
-    "enable_ipv6": Row(Fate.REFUSED, _NO_FIELD),
-    "ipam.options": Row(Fate.REFUSED, _NO_FIELD),
-    "ipam.config[].ip_range": Row(Fate.REFUSED, _NO_FIELD),
-    "ipam.config[].aux_addresses": Row(Fate.REFUSED, _NO_FIELD),
 }
 
 _VOLUME: dict[str, Row] = {
-    **_supported("driver_opts", "labels"),
+    **_supported("labels"),
     "driver": Row(Fate.SUPPORTED, "local"),
+    "driver_opts": Row(Fate.SUPPORTED, f"memory; the device's own paths {_OWNER}"),
     "external": Row(Fate.REFUSED, _HOST),
     "name": Row(Fate.IGNORED, _FIXED),
 }
+
+_FILE: dict[str, Row] = {
+    "file": Row(Fate.SUPPORTED, f"read when the app is loaded; {_CONTENT}"),
+    "environment": Row(Fate.SUPPORTED, f"read when the app is loaded; {_CONTENT}"),
+    "external": Row(Fate.REFUSED, "a device has no store of them; give a file, or environment"),
+    "name": Row(Fate.IGNORED, "they belong to one app and have no name of their own on a device"),
+    "labels": Row(Fate.IGNORED, "they belong to one app and nothing lists them"),
+    "template_driver": Row(Fate.REFUSED, _SWARM),
+}
+_CONFIG: dict[str, Row] = _FILE | {"content": Row(Fate.SUPPORTED, _CONTENT)}
+_SECRET: dict[str, Row] = _FILE | _rows(Fate.REFUSED, _SWARM, "driver", "driver_opts")
 
 _BUILD: dict[str, Row] = {
     f"build.{key}": row
@@ -182,19 +217,19 @@ ROWS: Mapping[str, Mapping[str, Row]] = {
     "services": {**_SERVICE, **_INSIDE, **_BUILD},
     "networks": _NETWORK,
     "volumes": _VOLUME,
+    "configs": _CONFIG,
+    "secrets": _SECRET,
 }
 TOP_LEVEL: Mapping[str, Row] = {
-    **_supported("name", "services", "networks", "volumes"),
+    **_supported("name", "services", "networks", "volumes", "configs", "secrets"),
     "include": Row(Fate.SUPPORTED, "files on the developer's machine"),
     "version": Row(Fate.IGNORED, "it is obsolete"),
-    "secrets": Row(Fate.SUPPORTED, "only what no service uses"),
-    "configs": Row(Fate.SUPPORTED, "only what no service uses"),
     "models": Row(Fate.SUPPORTED, "only what no service uses"),
 }
 
 
 def judged(section: str, name: str, part: Mapping[str, Plain]) -> Iterator[Judged]:
-    """Return the keys of one service, network or volume that are ignored or refused, in a stable order.
+    """Return the keys of one service, network, volume, config or secret that are ignored or refused, in a stable order.
 
     Below a key that has rows of its own, what has no row is refused: a key that the table forgets does no harm.
     """
@@ -227,8 +262,7 @@ def _switched_off(value: Plain) -> bool:
 def as_markdown() -> str:
     """Return the table as the documentation shows it."""
     lines = ["| key | what Skerry does |", "|---|---|"]
-    sections = {"": TOP_LEVEL, "services.*.": ROWS["services"], "networks.*.": _NETWORK, "volumes.*.": _VOLUME}
-    for prefix, rows in sections.items():
+    for prefix, rows in {"": TOP_LEVEL, **{f"{section}.*.": rows for section, rows in ROWS.items()}}.items():
         for key in sorted(rows):
             row = rows[key]
             if key.endswith(("[]", ".*")):

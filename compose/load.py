@@ -7,7 +7,7 @@ includes. Then merge the files, choose by profiles, complete, read environment f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from compose import errors
 from compose.complete import completed, with_build_contexts, with_profiles
+from compose.contents import read_contents
 from compose.environment import ReadVariables, with_environment
 from compose.errors import ComposeError, Place, Unreadable
 from compose.extends import extended
@@ -69,7 +70,8 @@ def load(
         model = completed(model, project)
         model = with_environment(model, variables, _reader(source, variables))
         validate(model)
-        return _typed(model, folder, tuple(warnings)[:WARNINGS_MAX])
+        typed = _typed(model, folder, tuple(warnings)[:WARNINGS_MAX])
+        return replace(typed, contents=read_contents(typed, variables))
     except RecursionError as error:
         raise ComposeError("is nested too deeply", place=Place(str(files[0]))) from error
 

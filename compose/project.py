@@ -6,7 +6,7 @@ Keys that nothing here reads have no field; they are kept in `rest`, canonical t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +125,12 @@ class Attachment(Part):
     aliases: tuple[str, ...] = ()
     ipv4_address: str = ""
     ipv6_address: str = ""
+    link_local_ips: tuple[str, ...] = ()
+    mac_address: str = ""
+    interface_name: str = ""
+    driver_opts: Mapping[str, str] = {}
+    priority: int | float = 0
+    gw_priority: int | float = 0
 
 
 class UlimitPair(Part):
@@ -137,14 +143,49 @@ class Logging(Part):
     options: Mapping[str, str] = {}
 
 
+class DeviceWeight(Part):
+    path: str = ""
+    weight: int = 0
+
+
+class DeviceRate(Part):
+    path: str = ""
+    rate: int = 0
+
+
+class Blkio(Part):
+    weight: int = 0
+    weight_device: tuple[DeviceWeight, ...] = ()
+    device_read_bps: tuple[DeviceRate, ...] = ()
+    device_read_iops: tuple[DeviceRate, ...] = ()
+    device_write_bps: tuple[DeviceRate, ...] = ()
+    device_write_iops: tuple[DeviceRate, ...] = ()
+
+
+class DeviceRequest(Part):
+    """Devices that a driver hands out. `count` -1 is all of them."""
+
+    driver: str = ""
+    count: int | None = None
+    device_ids: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    options: Mapping[str, str] = {}
+
+
 class Limits(Part):
     cpus: float | None = None
     memory: int | None = None
     pids: int | None = None
 
 
+class Reservations(Part):
+    memory: int | None = None
+    devices: tuple[DeviceRequest, ...] = ()
+
+
 class Resources(Part):
     limits: Limits = Limits()
+    reservations: Reservations = Reservations()
 
 
 class RestartPolicy(Part):
@@ -154,12 +195,25 @@ class RestartPolicy(Part):
     window: int | None = None
 
 
+class Switch(Part):
+    """`update_config` and `rollback_config`."""
+
+    order: str = ""
+    parallelism: int | None = None
+    delay: int | None = None
+    failure_action: str = ""
+    monitor: int | None = None
+    max_failure_ratio: int | float = 0
+
+
 class Deploy(Part):
     mode: str = ""
     replicas: int | None = None
     labels: Mapping[str, str] = {}
     resources: Resources = Resources()
     restart_policy: RestartPolicy | None = None
+    update_config: Switch | None = None
+    rollback_config: Switch | None = None
 
 
 class Skerry(Part):
@@ -195,6 +249,12 @@ class Service(Part):
     tmpfs: tuple[str, ...] = ()
     networks: Mapping[str, Attachment | None] = {}
     network_mode: str = ""
+    pid: str | None = None
+    ipc: str = ""
+    uts: str = ""
+    userns_mode: str = ""
+    cgroup: str = ""
+    cgroup_parent: str = ""
     links: tuple[str, ...] = ()
     depends_on: Mapping[str, Dependency] = {}
     healthcheck: Healthcheck | None = None
@@ -205,18 +265,36 @@ class Service(Part):
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    gpus: tuple[DeviceRequest, ...] = ()
     group_add: tuple[str, ...] = ()
     extra_hosts: Mapping[str, tuple[str, ...]] = {}
     dns: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = {}
     ulimits: Mapping[str, UlimitPair | int] = {}
     shm_size: int | None = None
     mem_limit: int | None = None
     memswap_limit: int | None = None
+    mem_reservation: int | None = None
+    mem_swappiness: int | None = None
     cpus: float | None = None
+    cpu_shares: int | float | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpu_rt_period: int | None = None
+    cpu_rt_runtime: int | None = None
+    cpuset: str = ""
+    blkio_config: Blkio | None = None
     pids_limit: int | None = None
     oom_score_adj: int | None = None
+    oom_kill_disable: bool = False
+    runtime: str = ""
+    storage_opt: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    mac_address: str = ""
+    volumes_from: tuple[str, ...] = ()
     logging: Logging | None = None
     deploy: Deploy | None = None
     scale: int | None = None
@@ -229,10 +307,13 @@ class Service(Part):
 class IpamConfig(Part):
     subnet: str = ""
     gateway: str = ""
+    ip_range: str = ""
+    aux_addresses: Mapping[str, str] = {}
 
 
 class Ipam(Part):
     driver: str = ""
+    options: Mapping[str, str] = {}
     config: tuple[IpamConfig, ...] = ()
 
 
@@ -243,6 +324,8 @@ class Network(Part):
     external: bool = False
     internal: bool = False
     attachable: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
     labels: Mapping[str, str] = {}
     ipam: Ipam = Ipam()
 
@@ -267,7 +350,10 @@ class FileResource(Part):
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded project. `folder` is what relative paths were relative to; `warnings` are lines for a person."""
+    """A loaded project. `folder` is what relative paths were relative to; `warnings` are lines for a person.
+
+    `contents` are those of the configs and secrets in use, by `configs.NAME` and `secrets.NAME`; no form shows them.
+    """
 
     name: str
     folder: Path
@@ -278,6 +364,7 @@ class Project:
     configs: Mapping[str, FileResource]
     rest: Mapping[str, Plain]
     warnings: tuple[str, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def plain(self) -> dict[str, Plain]:
         """Return the canonical plain form, as `app config` shows it."""

@@ -5,29 +5,41 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 from broker import appspec
 from compose.errors import Unsupported
-from compose.forms.values import INT_MAX
-from compose.project import Mount, Port, Project, Service
+from compose.project import Attachment, Mount, Port, Project, Service
+from compose.service_files import placed
+from compose.service_limits import limits, switch
 from compose.specified import specified
 from compose.tmpfs import tmpfs_mount
 
 Names = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """The names that parts of a project have on the device."""
+
+    networks: Names
+    volumes: Names
+    configs: Names
+    secrets: Names
+
+
 _RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::([0-9]{1,4}))?")
 _DEPLOY_RESTART = {"none": "no", "on-failure": "on-failure", "any": "always"}
 
 
 def service_spec(
-    project: Project, networks: Names, volumes: Names, local_folder: Path | None
+    project: Project, names: Renamed, local_folder: Path | None
 ) -> Callable[[str, appspec.Image], appspec.Service]:
     """Return the function from a service's name and image to its spec.
 
-    `networks` and `volumes` hold the names these have on the device. What lies in `local_folder` is on the developer's
-    machine only, so a mount of it is refused.
+    What lies in `local_folder` is on the developer's machine only, so a mount of it is refused.
     """
 
     def make(name: str, image: appspec.Image) -> appspec.Service:
@@ -48,11 +60,17 @@ def service_spec(
             read_only=service.read_only,
             privileged=service.privileged,
             labels=service.labels,
-            ports=tuple(_port(name, at, port) for at, port in enumerate(service.ports)),
+            ports=tuple(_port(name, at, port) for at, port in enumerate(published_ports(service))),
             expose=tuple(exposed for written in service.expose for exposed in _exposed(written)),
-            mounts=_mounts(name, service, volumes, local_folder),
-            networks=_attachments(project, name, networks),
-            network_mode=_network_mode(name, service),
+            mounts=_mounts(name, service, names.volumes, local_folder),
+            networks=_attachments(project, name, names.networks),
+            network_mode=_mode(name, "network_mode", service.network_mode),
+            pid=_mode(name, "pid", service.pid or ""),
+            ipc=_mode(name, "ipc", service.ipc),
+            uts=_mode(name, "uts", service.uts),  # type: ignore[arg-type]
+            userns_mode=_mode(name, "userns_mode", service.userns_mode),  # type: ignore[arg-type]
+            cgroup=_mode(name, "cgroup", service.cgroup),  # type: ignore[arg-type]
+            cgroup_parent=service.cgroup_parent,
             depends_on={
                 other: appspec.Dependency(condition=d.condition, required=d.required, restart=d.restart)  # type: ignore[arg-type]
                 for other, d in service.depends_on.items()
@@ -65,21 +83,33 @@ def service_spec(
             cap_drop=service.cap_drop,
             security_opt=service.security_opt,
             devices=tuple(f"{d.source}:{d.target or d.source}:{d.permissions}" for d in service.devices),
+            device_cgroup_rules=service.device_cgroup_rules,
             group_add=service.group_add,
-            extra_hosts=_extra_hosts(name, service),
+            extra_hosts={host: many[0] if len(many) == 1 else many for host, many in service.extra_hosts.items()},
             dns=service.dns,
+            dns_opt=service.dns_opt,
             dns_search=service.dns_search,
             sysctls=service.sysctls,
             ulimits=_ulimits(service),
-            shm_size=service.shm_size,
-            memswap_limit=service.memswap_limit,
-            oom_score_adj=service.oom_score_adj,
+            runtime=service.runtime,
+            storage_opt=service.storage_opt,
+            annotations=service.annotations,
+            volumes_from=_volumes_from(name, service),
+            configs=placed(name, "configs", service, names.configs),
+            secrets=placed(name, "secrets", service, names.secrets),
+            update=switch(name, "update_config", service.deploy.update_config if service.deploy else None),
+            rollback=switch(name, "rollback_config", service.deploy.rollback_config if service.deploy else None),
             logging=specified(("services", name, "logging"), partial(_logging, service)),
             telemetry=appspec.Telemetry(access=telemetry),
-            **_limits(name, service),
+            **limits(name, service),
         )
 
     return make
+
+
+def published_ports(service: Service) -> tuple[Port, ...]:
+    """Return the ports that are published: on the host's own network there is nothing to publish."""
+    return () if service.network_mode == "host" else service.ports
 
 
 def _port(name: str, at: int, port: Port) -> appspec.PublishedPort:
@@ -127,7 +157,9 @@ def _mount(name: str, at: int, mount: Mount, volumes: Names, local_folder: Path 
         read_only=mount.read_only,
         create_host_path=mount.bind.create_host_path,
         propagation=mount.bind.propagation,
+        recursive=mount.bind.recursive or "enabled",  # type: ignore[arg-type]
         no_copy=mount.volume.nocopy,
+        subpath=mount.volume.subpath,
         tmpfs_size=mount.tmpfs.size or None,
         tmpfs_mode=mount.tmpfs.mode,
     )
@@ -138,27 +170,61 @@ def _inside(source: str, folder: Path) -> bool:
     return folder != Path("/") and Path(source).is_relative_to(folder)
 
 
-def _network_mode(name: str, service: Service) -> Literal["", "none", "host"]:
-    match service.network_mode:
-        case "" | "none" | "host" as mode:
-            return mode
-    cure = "remove it to use the app's own network" if service.network_mode == "bridge" else "use networks"
-    message = f"{service.network_mode[:60]!r} is not possible on a device; {cure}"
-    raise Unsupported(message, path=("services", name, "network_mode"))
+_MODES = {
+    "network_mode": ("none", "host", "service:"),
+    "pid": ("host", "service:"),
+    "ipc": ("none", "private", "shareable", "host", "service:"),
+    "uts": ("host",),
+    "userns_mode": ("host",),
+    "cgroup": ("host", "private"),
+}
+
+
+def _mode(name: str, key: str, mode: str) -> str:
+    """Return a namespace that may be asked for: the service's own, one of the app's, or, by name, the host's."""
+    word, colon, _ = mode.partition(":")
+    if not mode or word + colon in _MODES[key]:
+        return mode
+    if word == "container":
+        cure = "it reaches another app's; use service:NAME for one of this app"
+    elif mode == "bridge":
+        cure = "remove it to use the app's own network"
+    else:
+        known = ", ".join(each + "NAME" if each.endswith(":") else each for each in _MODES[key])
+        cure = f"use {'networks, ' if key == 'network_mode' else ''}{known}"
+    raise Unsupported(f"{mode[:60]!r} is not possible on a device; {cure}", path=("services", name, key))
+
+
+def _volumes_from(name: str, service: Service) -> tuple[str, ...]:
+    for at, source in enumerate(service.volumes_from):
+        if source.startswith("container:"):
+            message = f"{source[:60]!r} is not possible on a device; it reaches another app's; name a service"
+            raise Unsupported(message, path=("services", name, "volumes_from", at))
+    return service.volumes_from
 
 
 def _attachments(project: Project, name: str, networks: Names) -> dict[str, appspec.Attachment]:
     service = project.services[name]
+    given = {network: attachment or Attachment() for network, attachment in service.networks.items()}
+    # By the names on the device, as the device ranks them: the service's own address is that of the first.
+    first = min(given, key=lambda network: (-given[network].priority, networks[network]), default=None)
+    if service.mac_address and first is None:
+        raise Unsupported("needs a network of the app", path=("services", name, "mac_address"))
     result: dict[str, appspec.Attachment] = {}
-    for network, attachment in service.networks.items():
-        given = attachment.aliases if attachment else ()
+    for network, attachment in given.items():
         own = (service.container_name,) if service.container_name else ()  # engines resolve it like an alias
-        aliases = [*given, *own, *_linked_aliases(project, name, network)]
+        aliases = [*attachment.aliases, *own, *_linked_aliases(project, name, network)]
         make = partial(
             appspec.Attachment,
             aliases=tuple(dict.fromkeys(aliases)),
-            ipv4_address=attachment.ipv4_address if attachment else "",
-            ipv6_address=attachment.ipv6_address if attachment else "",
+            ipv4_address=attachment.ipv4_address,
+            ipv6_address=attachment.ipv6_address,
+            link_local_ips=attachment.link_local_ips,
+            mac_address=attachment.mac_address or (service.mac_address if network == first else ""),
+            driver_opts=attachment.driver_opts,
+            interface_name=attachment.interface_name,
+            priority=attachment.priority,  # type: ignore[arg-type]
+            gw_priority=attachment.gw_priority,  # type: ignore[arg-type]
         )
         result[networks[network]] = specified(("services", name, "networks", network), make)
     return result
@@ -185,6 +251,7 @@ def _healthcheck(service: Service) -> appspec.Healthcheck | None:
         "interval_ms": check.interval,
         "timeout_ms": check.timeout,
         "start_period_ms": check.start_period,
+        "start_interval_ms": check.start_interval,
         "retries": check.retries,
     }
     return appspec.Healthcheck(test=check.test, **{key: value for key, value in given.items() if value is not None})
@@ -208,15 +275,6 @@ def _restart(name: str, service: Service) -> appspec.Restart:
     return appspec.Restart(policy=word, retries=retries)  # type: ignore[arg-type]
 
 
-def _extra_hosts(name: str, service: Service) -> dict[str, str]:
-    hosts: dict[str, str] = {}
-    for host, addresses in service.extra_hosts.items():
-        if len(addresses) != 1:
-            raise Unsupported("must have one address", path=("services", name, "extra_hosts", host))
-        hosts[host] = addresses[0]
-    return hosts
-
-
 def _ulimits(service: Service) -> dict[str, appspec.Ulimit]:
     return {
         name: appspec.Ulimit(soft=limit, hard=limit)
@@ -235,25 +293,3 @@ def _logging(service: Service) -> appspec.Logging | None:
         if service.logging.driver
         else (appspec.Logging(options=options) if options else None)
     )
-
-
-def _limits(name: str, service: Service) -> dict[str, Any]:
-    deploy = service.deploy
-    if deploy is not None and deploy.mode not in ("", "replicated", "global"):
-        raise Unsupported("must be replicated or global", path=("services", name, "deploy", "mode"))
-    count = service.scale if service.scale is not None else deploy.replicas if deploy else None
-    if count not in (None, 1):
-        raise Unsupported(
-            f"is {count}, but a device runs one container of each service", path=("services", name, "scale")
-        )
-    limits = deploy.resources.limits if deploy else None
-    cpus = limits.cpus if limits and limits.cpus is not None else service.cpus
-    memory = limits.memory if limits and limits.memory is not None else service.mem_limit
-    pids = limits.pids if limits and limits.pids is not None else service.pids_limit
-    if cpus is not None and not 0 <= cpus * 10**9 <= INT_MAX:
-        raise Unsupported("must be a number of processors", path=("services", name, "cpus"))
-    return {
-        "nano_cpus": round(cpus * 10**9) if cpus else None,
-        "mem_limit": memory or None,
-        "pids_limit": pids or None,
-    }

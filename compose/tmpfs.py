@@ -20,7 +20,7 @@ def tmpfs_mount(written: str, path: Path) -> appspec.Mount:
     if not target.startswith("/"):
         raise Unsupported(f"{target[:80]!r} must be an absolute path", path=path)
     values: dict[str, int] = {}
-    read_only = False
+    read_only = executable = False
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key in ("size", "mode") and value:
@@ -29,10 +29,16 @@ def tmpfs_mount(written: str, path: Path) -> appspec.Mount:
             assert isinstance(number, Scalar)
             assert isinstance(number.value, int)
             values[key] = number.value
+        elif key in ("uid", "gid") and value.isdecimal():
+            values[key] = int(value)
+        elif option == "exec":
+            executable = True
         elif option == "ro":
             read_only = True
         elif option not in _STANDARD:
-            raise Unsupported(f"the option {option[:40]!r} is not possible on a device; use size, mode, ro", path=path)
+            raise Unsupported(
+                f"the option {option[:40]!r} is not possible on a device; use size, mode, uid, gid, exec, ro", path=path
+            )
     make = partial(
         appspec.Mount,
         type="tmpfs",
@@ -40,5 +46,8 @@ def tmpfs_mount(written: str, path: Path) -> appspec.Mount:
         read_only=read_only,
         tmpfs_size=values.get("size") or None,
         tmpfs_mode=values.get("mode"),
+        tmpfs_uid=values.get("uid"),
+        tmpfs_gid=values.get("gid"),
+        tmpfs_exec=executable,
     )
     return specified(path, make)

@@ -15,7 +15,8 @@ from broker.ids import NAME_RULE
 from compose.errors import Unsupported
 from compose.keys import Fate, judged
 from compose.project import Network, Project, Service, Volume
-from compose.service_spec import service_spec
+from compose.service_files import files
+from compose.service_spec import Renamed, published_ports, service_spec
 from compose.specified import specified
 
 _ANY_IMAGE = appspec.Image(repository="any", digest="sha256:" + "0" * 64)
@@ -43,8 +44,12 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
     `on_this_machine` lets services mount files of the project's folder, which exist nowhere else.
     """
     warnings = _key_warnings(project)
-    networks = _renamed("networks", project.networks)
-    volumes = _renamed("volumes", project.volumes)
+    names = Renamed(
+        networks=_renamed("networks", project.networks),
+        volumes=_renamed("volumes", project.volumes),
+        configs=_renamed("configs", _used(project, "configs")),
+        secrets=_renamed("secrets", _used(project, "secrets")),
+    )
     used = {name for service in project.services.values() for name in service.networks}
     services: dict[str, appspec.Service] = {}
     for name, service in project.services.items():
@@ -53,7 +58,9 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
             raise Unsupported("has no published image; push the app first", path=("services", name, "image"))
         _check_service_name(name)
         warnings += [f"services.{name}.environment.{key} has no value here and is left out" for key in _unset(service)]
-        make = service_spec(project, networks, volumes, None if on_this_machine else project.folder)
+        if len(published_ports(service)) < len(service.ports):
+            warnings.append(f"services.{name}.ports is ignored: on the host's network every port is the host's own")
+        make = service_spec(project, names, None if on_this_machine else project.folder)
         services[name] = specified(("services", name), partial(make, name, image))
     spec = specified(
         (),
@@ -61,9 +68,13 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
             name=project.name,
             services=services,
             networks={
-                networks[name]: _network(name, network) for name, network in project.networks.items() if name in used
+                names.networks[name]: _network(name, network)
+                for name, network in project.networks.items()
+                if name in used
             },
-            volumes={volumes[name]: _volume(name, volume) for name, volume in project.volumes.items()},
+            volumes={names.volumes[name]: _volume(name, volume) for name, volume in project.volumes.items()},
+            configs=files(project, "configs", names.configs),
+            secrets=files(project, "secrets", names.secrets),
         ),
     )
     return Converted(spec, tuple(dict.fromkeys(warnings)))
@@ -79,21 +90,19 @@ def _key_warnings(project: Project) -> list[str]:
     warnings: list[str] = []
     for name, service in project.services.items():
         warnings += _checked("services", name, service.plain())
-    for name, network in project.networks.items():
-        own = {
-            key: value
-            for key, value in network.plain().items()
-            if not (key == "name" and _implied(project, name, value))
-        }
-        warnings += _checked("networks", name, own)
-    for name, volume in project.volumes.items():
-        own = {
-            key: value
-            for key, value in volume.plain().items()
-            if not (key == "name" and _implied(project, name, value))
-        }
-        warnings += _checked("volumes", name, own)
+    for section in ("networks", "volumes", "configs", "secrets"):
+        parts = getattr(project, section)
+        for name in _used(project, section) if section in ("configs", "secrets") else parts:
+            plain = parts[name].plain()
+            own = {key: value for key, value in plain.items() if key != "name" or not _implied(project, name, value)}
+            warnings += _checked(section, name, own)
     return warnings
+
+
+def _used(project: Project, section: str) -> dict[str, None]:
+    """Return the configs or secrets that services use, in a stable order: the others need not be there."""
+    used = {each.source for service in project.services.values() for each in getattr(service, section)}
+    return dict.fromkeys(sorted(used))
 
 
 def _implied(project: Project, name: str, value: object) -> bool:
@@ -137,17 +146,37 @@ def _network(name: str, network: Network) -> appspec.Network:
         )
     if network.ipam.driver not in ("", "default"):
         raise Unsupported("must be default", path=(*path, "ipam", "driver"))
-    if len(network.ipam.config) > 1:
-        raise Unsupported("may have one subnet", path=(*path, "ipam", "config"))
-    block = network.ipam.config[0] if network.ipam.config else None
+    if not network.enable_ipv4:
+        raise Unsupported("must be true", path=(*path, "enable_ipv4"))
+    blocks = network.ipam.config
+    for at, block in enumerate(blocks):
+        if not block.subnet:
+            raise Unsupported("needs a subnet", path=(*path, "ipam", "config", at))
+    simple = len(blocks) == 1 and not blocks[0].ip_range and not blocks[0].aux_addresses
+    pools = [
+        specified(
+            (*path, "ipam", "config", at),
+            partial(
+                appspec.Pool,
+                subnet=block.subnet,
+                gateway=block.gateway,
+                ip_range=block.ip_range,
+                aux_addresses=block.aux_addresses,
+            ),
+        )
+        for at, block in enumerate(blocks)
+    ]
     return specified(
         path,
         lambda: appspec.Network(
             internal=network.internal,
             labels=network.labels,
             options=network.driver_opts,
-            subnet=block.subnet if block else "",
-            gateway=block.gateway if block else "",
+            subnet=pools[0].subnet if simple else "",
+            gateway=pools[0].gateway if simple else "",
+            pools=() if simple else tuple(pools),
+            ipam_options=network.ipam.options,
+            enable_ipv6=network.enable_ipv6,
         ),
     )
 

@@ -7,13 +7,20 @@ from pathlib import Path
 from compose.keys import ROWS, TOP_LEVEL, Fate, as_markdown, judged
 from compose.project import Service
 from compose.service_keys import SERVICE_KEYS
-from compose.specification import NETWORK_KEYS, VOLUME_KEYS
+from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "compose.md"
 
 
 def test_every_key_of_the_specification_has_a_row() -> None:
-    for section, keys in (("services", SERVICE_KEYS), ("networks", NETWORK_KEYS), ("volumes", VOLUME_KEYS)):
+    sections = {
+        "services": SERVICE_KEYS,
+        "networks": NETWORK_KEYS,
+        "volumes": VOLUME_KEYS,
+        "configs": CONFIG_KEYS,
+        "secrets": SECRET_KEYS,
+    }
+    for section, keys in sections.items():
         assert set(keys) - set(ROWS[section]) == set()
 
 
@@ -41,8 +48,8 @@ def test_a_key_that_the_table_forgets_is_refused_below_those_it_knows() -> None:
 
 
 def test_what_is_switched_off_asks_for_nothing() -> None:
-    assert list(judged("services", "web", {"oom_kill_disable": False, "gpus": [], "pid": None})) == []
+    assert list(judged("services", "web", {"use_api_socket": False, "post_start": [], "models": None})) == []
 
 
 def test_zero_is_not_switched_off() -> None:
-    assert [key.path for key in judged("services", "web", {"mem_swappiness": 0})] == ["services.web.mem_swappiness"]
+    assert [key.path for key in judged("services", "web", {"cpu_percent": 0})] == ["services.web.cpu_percent"]
