@@ -72,13 +72,15 @@ def _with_one_word_for_each(service: Table) -> Table:
 
 def _with_build_defaults(service: Table) -> Table:
     build = service.nodes.get("build")
-    if not isinstance(build, Table) or "dockerfile" in build.nodes or "dockerfile_inline" in build.nodes:
+    if not isinstance(build, Table) or any(
+        text_of(build.nodes.get(key)) for key in ("dockerfile", "dockerfile_inline")
+    ):
         return service
     return service.having(build=build.having(dockerfile=Scalar("Dockerfile", "Dockerfile", build.place)))
 
 
 def _with_default_network(service: Table) -> Table:
-    if "network_mode" in service.nodes or "provider" in service.nodes:
+    if text_of(service.nodes.get("network_mode")) or "provider" in service.nodes:
         return service
     networks = service.nodes.get("networks")
     if isinstance(networks, Table) and (networks.nodes or networks.place.line):

@@ -11,6 +11,7 @@ from compose.forms.services import external
 from compose.forms.values import flag, natural, options, pairs, text
 from compose.service_keys import SERVICE_KEYS, wrapped
 from compose.shapes import Shape, list_of, nullable, record, short_or_record, single_or_list, table, wrong
+from compose.skerry_keys import SKERRY
 from compose.tree import Node, Scalar, Table
 
 _texts = list_of(text)
@@ -94,7 +95,7 @@ FILE = record(
         "version": text,
         "name": text,
         "include": INCLUDE,
-        "services": table(record(SERVICE_KEYS), names=True),
+        "services": table(record({**SERVICE_KEYS, "x-skerry": SKERRY}), names=True),
         "networks": table(nullable(_resource(NETWORK_KEYS)), names=True),
         "volumes": table(nullable(_resource(VOLUME_KEYS)), names=True),
         "secrets": table(_resource(SECRET_KEYS), names=True),

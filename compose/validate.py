@@ -54,9 +54,13 @@ def check_required(model: Table) -> None:
     for name, service in table_of(model.nodes.get("services")).nodes.items():
         for pattern, keys in REQUIRED.items():
             for path, node in _matching(service, pattern, ("services", name)):
-                missing = [key for key in keys if isinstance(node, Table) and key not in node.nodes]
+                missing = [key for key in keys if isinstance(node, Table) and _says_nothing(node.nodes.get(key))]
                 if missing:
                     raise ComposeError(f"needs {missing[0]!r}", place=node.place, path=path)
+
+
+def _says_nothing(node: Node | None) -> bool:
+    return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
 def _matching(node: Node, pattern: tuple[str, ...], path: Path) -> Iterator[tuple[Path, Node]]:
@@ -85,7 +89,7 @@ def _check_image(name: str, service: Table, model: Table) -> None:
     if platforms and (platform := text_of(service.nodes.get("platform"))) not in ("", *platforms):
         message = f"{platform} is not among build.platforms; name it there, or remove one of them"
         raise ComposeError(message, place=service.nodes["platform"].place, path=("services", name, "platform"))
-    if "dockerfile_inline" in build.nodes and "dockerfile" in build.nodes:
+    if all(text_of(build.nodes.get(key)) for key in ("dockerfile", "dockerfile_inline")):
         raise ComposeError("has dockerfile and dockerfile_inline; keep one", place=build.place, path=path)
 
 
@@ -143,7 +147,7 @@ def _check_mounts(name: str, service: Table, model: Table) -> None:
 
 def _check_network_mode(name: str, service: Table, model: Table) -> None:
     node = service.nodes.get("network_mode")
-    if node is None:
+    if node is None or not text_of(node):
         return
     path: Path = ("services", name, "network_mode")
     if "networks" in service.nodes:
@@ -224,7 +228,7 @@ def _check_resource(section: str, name: str, resource: Table) -> None:
                 raise ComposeError(message, place=resource.nodes[key].place, path=path)
         return
     origins = _ORIGINS.get(section, ())
-    given = [key for key in origins if key in resource.nodes]
+    given = [key for key in origins if key in resource.nodes and (key == "content" or text_of(resource.nodes[key]))]
     if origins and len(given) != 1:
         problem = f"has {' and '.join(given)}; keep one" if given else f"needs one of {', '.join(origins)}, external"
         raise ComposeError(problem, place=resource.place, path=path)

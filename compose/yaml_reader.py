@@ -56,7 +56,15 @@ def read_documents(text: str, file: str) -> list[Node]:
         raise Unreadable(
             f"not valid YAML: {problem}; check indentation, quotes and colons there", place=place
         ) from error
-    except (ValueError, RecursionError, AttributeError, TypeError, IndexError, AssertionError) as error:
+    except (
+        ValueError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        AssertionError,
+    ) as error:
         # The library's scanner fails in these ways on some broken input; for a caller that is all the same.
         raise Unreadable(f"not valid YAML: {type(error).__name__} {error}", place=Place(file)) from error
     return builder.documents

@@ -13,7 +13,7 @@ from compose.tree import Items, Node, Scalar, Table
 _ENV_FILE = record({"path": text, "required": flag, "format": one_of("raw")})
 _ULIMIT = record({"soft": whole, "hard": whole})
 _EXTERNAL = record({"name": text})
-_HOST = re.compile(r"([^=:\s]+)[=:](.+)")
+_HOST = re.compile(r"([^=:\s]+)[=:](.*)")
 
 
 def environment_file(node: Node, path: Path) -> Node:
