@@ -41,9 +41,9 @@ def test_a_token_is_one_word_that_survives_a_copy_with_spaces_around_it() -> Non
     assert parse_token(f"\n  {TEXT}\r\n") == TOKEN
 
 
-@pytest.mark.parametrize("length", range(len(TOKEN_PREFIX), len(TEXT)))
-def test_a_token_that_lost_its_end_is_refused_wherever_it_was_cut(length: int) -> None:
-    assert refusal(TEXT[:length]) == "the enrollment token is damaged: copy the whole string again"
+def test_a_token_that_lost_its_end_is_refused_wherever_it_was_cut() -> None:
+    said = {refusal(TEXT[:length]) for length in range(len(TOKEN_PREFIX), len(TEXT))}
+    assert said == {"the enrollment token is damaged: copy the whole string again"}
 
 
 def test_a_token_that_lost_its_beginning_is_told_what_one_looks_like() -> None:

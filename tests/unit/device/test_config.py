@@ -73,7 +73,20 @@ def test_an_address_is_host_and_port(text: str, expected: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", ":1", "host:", "host:0", "host:65536", "host:-1", "host:\u00b2", "host: 1"]
+    "text",
+    [
+        "",
+        "host",
+        ":1",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:-1",
+        "host:\u00b2",
+        "host:\u0663",
+        "host:" + "1" * 5000,
+        "host: 1",
+    ],
 )
 def test_another_text_is_no_address(text: str) -> None:
     with pytest.raises(Refused, match="is not host:port"):

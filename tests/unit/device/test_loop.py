@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from device.mailbox import Mailbox
 from device.policy import Policy
 from device.reconcile.health import gate_s
 from device.reconcile.judgements import Judgements
-from device.reconcile.loop import Reconciler, Report
+from device.reconcile.loop import RESYNC_S, WAITING_S, Reconciler, Report
 from device.reconcile.wanted import wanted
 from tests.harness.apps import OTHER_DIGEST, PLACE, section, service
-from tests.unit.device.fakes import FakeClock, Script, desired, nothing
+from tests.unit.device.fakes import FakeClock, Script, desired
 from tests.unit.device.worlds import CHECK, I2, NEW_IMAGE, WEB_IMAGE
 
 ALWAYS = {"restart": {"policy": "always"}}
@@ -29,6 +28,18 @@ def release(*, instance: str = "iaaaaaaaaaaa", name: str = "hello", attempt: int
 
 ONE = release()
 TWO = release(digest=OTHER_DIGEST)
+
+
+class WaitlessMailbox(Mailbox):
+    """A mailbox whose reader never waits; how long it would have is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout_s: float) -> None:
+        self.waits.append(0.0 if self._poked.is_set() else timeout_s)
+        self._poked.clear()
 
 
 class Stage:
@@ -46,7 +57,7 @@ class Stage:
         self.restart()
 
     def restart(self, policy: Policy = Policy()) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox = WaitlessMailbox()
         self.reconciler = Reconciler(
             engine=self.engine,
             mailbox=self.mailbox,
@@ -67,9 +78,9 @@ class Stage:
         self.apps = apps
         self.mailbox.put(desired(self.generation, apps=apps))
 
-    def turns(self, count: int = 1, before: Callable[[], object] = nothing) -> None:
-        # Each step asks the stop event too: so many looks, of which the first does `before`.
-        self.reconciler.run(Rounds(count, before, self.reports, self.mailbox.poke))
+    def turns(self, count: int = 1) -> None:
+        """Go on until the loop has reported so often."""
+        self.reconciler.run(Rounds(count, self.reports))
 
     def settle(self, rounds: int = 8) -> list[str]:
         """Go on until nothing is left to do; return the states."""
@@ -94,19 +105,12 @@ class Stage:
 class Rounds(Script):
     """A stop event that is set once the loop has reported so often."""
 
-    def __init__(
-        self, count: int, before: Callable[[], object], reports: list[Report], wake: Callable[[], object]
-    ) -> None:
+    def __init__(self, count: int, reports: list[Report]) -> None:
         super().__init__([])
         self._until = len(reports) + count
         self._reports = reports
-        self._before = before
-        self._wake = wake
 
     def is_set(self) -> bool:
-        before, self._before = self._before, nothing
-        before()
-        self._wake()
         return len(self._reports) >= self._until
 
 
@@ -319,6 +323,42 @@ def test_a_newer_state_is_taken_up_in_the_middle_of_a_round(stage: Stage, monkey
     assert stage.runs() == ["hello one"]
     assert stage.engine.calls.count("stop") == 0
     assert stage.reports[-1].desired == desired(3, apps=(ONE,))
+
+
+def test_a_newer_state_is_taken_up_between_two_steps(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.want(ONE)
+    stage.settle()
+    real = stage.engine.stop
+
+    def stop(container_id: str, *, grace_s: int) -> None:
+        real(container_id, grace_s=grace_s)
+        if stage.generation == 2:
+            stage.want(ONE)
+
+    monkeypatch.setattr(stage.engine, "stop", stop)
+    stage.engine.images.add(NEW_IMAGE)
+    stage.want(TWO)
+    stage.settle()
+    assert [report.desired for report in stage.reports if report.desired == desired(2, apps=(TWO,))] == []
+    assert stage.runs() == ["hello one"]
+    assert len(stage.ids()) == 1
+
+
+def test_a_bad_release_is_replaced_at_once_and_not_at_the_next_look(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    bad_two(stage)
+    stage.turns()
+    assert 0.0 in stage.mailbox.waits[-2:]
+
+
+def test_the_loop_rests_when_all_is_done_and_looks_soon_while_something_waits(stage: Stage) -> None:
+    stage.want(release(healthcheck=CHECK))
+    stage.turns(6)
+    assert stage.mailbox.waits[-1] == WAITING_S
+    stage.engine.become("web", "running", "healthy")
+    stage.turns(3)
+    assert stage.mailbox.waits[-1] == RESYNC_S
 
 
 def test_an_app_that_is_no_longer_wanted_goes_with_what_was_learnt_of_it(stage: Stage) -> None:

@@ -119,6 +119,13 @@ def test_a_status_is_not_sent_again_before_its_time(stage: Stage) -> None:
     assert revisions(stage.turns(nothing, stage.after(AGAIN.delay_s(0, 1.0) - 0.1), nothing)) == [1]
 
 
+def test_each_wait_for_a_status_to_be_held_is_longer_than_the_one_before(stage: Stage) -> None:
+    stage.reporter.condition(GOOD)
+    first = stage.after(AGAIN.delay_s(0, 1.0))
+    assert revisions(stage.turns(nothing, first, first)) == [1, 1]
+    assert revisions(stage.turns(nothing, first, first, first)) == [1, 1, 1]
+
+
 def test_a_newer_status_takes_the_place_of_one_that_waits_to_be_held(stage: Stage) -> None:
     stage.reporter.condition(GOOD)
     assert revisions(stage.turns(nothing, lambda: stage.reporter.condition(BAD), nothing)) == [1, 2]
