@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from broker.appspec import AppSpec
 from device.policy import Policy
@@ -45,6 +46,24 @@ DENIED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
      {"allow_sysctls": True}),
     (BRIDGE, "network lan: the host's bridge 'br-lan' is not allowed (policy.allow_host_network)",
      {"allow_host_network": True}),
+    *(({key: "host"}, f"service web: the host's {namespace} namespace is not allowed (policy.allow_host_namespaces)",
+       {"allow_host_namespaces": [namespace]})
+      for key, namespace in zip(("pid", "ipc", "uts", "userns_mode", "cgroup"), ("pid", "ipc", "uts", "userns", "cgroup"),
+                                strict=True)),
+    ({"cgroup_parent": "/x"}, "service web: cgroup_parent /x is not allowed (policy.allow_cgroup_parents)",
+     {"allow_cgroup_parents": ["/x"]}),
+    ({"runtime": "kata"}, "service web: runtime kata is not allowed (policy.allow_runtimes)",
+     {"allow_runtimes": ["kata"]}),
+    ({"annotations": {"b": "1", "a": "2"}}, "service web: annotation a is not allowed (policy.allow_annotations)",
+     {"allow_annotations": True}),
+    ({"device_cgroup_rules": ["c 1:3 mr"]}, "service web: device_cgroup_rule 'c 1:3 mr' is not allowed "
+     "(policy.allow_device_cgroup_rules)", {"allow_device_cgroup_rules": ["c 1:3 mr"]}),
+    ({"device_requests": [{"count": -1, "capabilities": ["gpu"]}]}, "service web: devices that a driver hands out "
+     "are not allowed (policy.allow_device_requests)", {"allow_device_requests": True}),
+    ({"networks": {"n": {"subnet": "1.0.0.0/8"}}}, "network n: subnet 1.0.0.0/8 is not private (policy.allow_subnets)",
+     {"allow_subnets": ["1.0.0.0/7"]}),
+    ({"networks": {"n": {"pools": [{"subnet": "10.0.0.0/8"}, {"subnet": "2000::/64"}]}}},
+     "network n: subnet 2000::/64 is not private (policy.allow_subnets)", {"allow_subnets": ["2000::/16"]}),
 ]  # fmt: skip
 
 
@@ -65,6 +84,9 @@ def test_what_can_leave_the_app_is_denied_by_default_and_allowed_by_its_grant_al
         {"ports": [{"target": 80, "published": 80}]},
         {"mounts": [{"type": "tmpfs", "target": "/run"}, {"type": "volume", "target": "/v"}]},
         {"network_mode": "none"},
+        {"ipc": "private", "cgroup": "private", "runtime": "runc"},
+        {"networks": {"n": {"subnet": "172.31.0.0/16"}, "m": {"pools": [{"subnet": "fd00::/64"}]}}},
+        {"configs": [], "cpu_shares": 5, "storage_opt": {"size": "1G"}, "dns_opt": ["ndots:2"]},
         {"security_opt": ["no-new-privileges", "no-new-privileges:true"]},
         {"cap_drop": ["ALL"], "user": "0", "read_only": True},
         {"logging": {"driver": "local"}},
@@ -121,3 +143,43 @@ def test_everything_that_is_denied_is_named_at_once_and_in_order() -> None:
         "service web: privileged is not allowed (policy.allow_privileged)",
         "service web: capability SYS_ADMIN is not allowed (policy.allow_capabilities)",
     ]
+
+
+def test_a_grant_for_one_namespace_of_the_host_is_none_for_another() -> None:
+    assert Policy(allow_host_namespaces=("uts",)).objections(spec(pid="host", uts="host")) == [
+        "service web: the host's pid namespace is not allowed (policy.allow_host_namespaces)"
+    ]
+
+
+@pytest.mark.parametrize("subnet", ["0.0.0.0/0", "10.0.0.0/7", "172.16.0.0/11", "169.254.0.0/16", "::/0", "nonsense"])
+def test_a_subnet_that_is_wider_than_the_private_ones_or_none_at_all_is_denied(subnet: str) -> None:
+    assert Policy().objections(spec(networks={"n": {"subnet": subnet}})) == [
+        f"network n: subnet {subnet} is not private (policy.allow_subnets)"
+    ]
+
+
+def test_new_privileges_asked_for_are_denied() -> None:
+    assert Policy().objections(spec(security_opt=["no-new-privileges:false"])) == [
+        "service web: security_opt no-new-privileges:false is not allowed (policy.allow_security_opt)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"pid": "container:other"},
+        {"ipc": "container:other"},
+        {"network_mode": "container:other"},
+        {"volumes_from": ["container:other"]},
+        {"labels": {"io.skerry.device": "x"}},
+        {"container_name": "x"},
+        {"networks": {"n": {"external": True}}},
+        {"networks": {"n": {"name": "x"}}},
+        {"volumes": {"v": {"external": True}}},
+        {"volumes": {"v": {"name": "x"}}},
+        {"update": {"order": "start-first"}, "ports": [{"target": 80, "published": 80}]},
+    ],
+)
+def test_what_no_owner_can_allow_is_no_appspec_at_all(asked: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        spec(**asked)
