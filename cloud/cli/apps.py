@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from cloud.cli import exits
 from cloud.cli.render import moment, note, say, say_json, short, table
 from cloud.cli.surroundings import AsJson, around
 
@@ -59,24 +60,41 @@ def check(
     env_file: EnvFiles = None,
     profile: Profiles = None,
     name: ProjectName = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="Also for this device.")] = None,
     as_json: AsJson = False,
-) -> None:
-    """Say what of a Compose project would be refused or ignored on a device. Nothing is built or sent."""
-    from cloud.cli.project_files import judged, load_project
+) -> int:
+    """Say what of a Compose project runs on a device, what is refused and why, and what is ignored. Nothing is sent."""
+    from cloud.cli import answers
+    from cloud.cli.check_text import Checked, check_document, check_lines
+    from cloud.cli.connect import connected
+    from cloud.cli.project_files import chosen_files, load_project
+    from compose.locate import documents_of
+    from compose.refusals import verdict
 
     environment = around(context).variables
     project = load_project(
         files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
     )
-    warnings = judged(project)
+    documents = documents_of(chosen_files(files or (), environment), project.folder)
+    asked = None
+    if device:
+        with connected(context) as client:
+            asked = client.get(f"/v1/devices/{quote(device, safe='')}", answers.Device)
+    checked = Checked(project, verdict(project), documents, asked)
     if as_json:
-        say_json({"name": project.name, "services": sorted(project.services), "warnings": list(warnings)})
-        return
-    for warning in warnings:
-        note(f"warning: {warning}")
-    count = len(project.services)
-    ignored = f"; {len(warnings)} warning{'' if len(warnings) == 1 else 's'}" if warnings else ""
-    say(f"{project.name}: {count} service{'' if count == 1 else 's'} can run on a device{ignored}")
+        say_json(check_document(checked))
+    else:
+        for warning in checked.warnings:
+            note(f"warning: {warning}")
+        say(*check_lines(checked))
+    return exits.REFUSED if checked.refused else exits.OK
+
+
+def schema(as_json: AsJson = False) -> None:
+    """Print the JSON schema of Compose files, x-skerry included, for editors. It is JSON in any case."""
+    from compose import schema as compose_schema
+
+    say_json(compose_schema.schema())
 
 
 def list_apps(context: typer.Context, as_json: AsJson = False) -> None:

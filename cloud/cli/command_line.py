@@ -23,7 +23,7 @@ from cloud.cli.surroundings import Surroundings, around
 
 PROGRAM = "skerry"
 
-Commands = Mapping[str, Callable[..., None]]
+Commands = Mapping[str, Callable[..., int | None]]
 
 
 def command_line() -> typer.Typer:
@@ -45,6 +45,7 @@ def command_line() -> typer.Typer:
     app: Commands = {
         "config": apps.config,
         "check": apps.check,
+        "schema": apps.schema,
         "push": push.push,
         "list": apps.list_apps,
         "show": apps.show,

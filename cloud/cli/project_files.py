@@ -9,8 +9,7 @@ from cloud.cli.errors import RequestRefused
 from compose.discover import default_files
 from compose.load import load
 from compose.project import Project
-from compose.publish_plan import plan
-from compose.to_appspec import check
+from compose.refusals import refuse
 
 
 def load_project(
@@ -22,6 +21,12 @@ def load_project(
     name: str | None = None,
 ) -> Project:
     """Return the project of one folder, of the files given, or of this folder; raise `Refused` otherwise."""
+    files = chosen_files(sources, environment)
+    return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
+
+
+def chosen_files(sources: Sequence[Path], environment: Mapping[str, str]) -> list[Path]:
+    """Return the Compose files of one folder, the files given, or those of this folder."""
     folders = [source for source in sources if source.is_dir()]
     if folders and len(sources) > 1:
         raise RequestRefused(
@@ -30,11 +35,9 @@ def load_project(
             hint="give one folder, or only files",
         )
     folder = folders[0] if folders else Path()
-    files = list(sources) if sources and not folders else default_files(folder, environment)
-    return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
+    return list(sources) if sources and not folders else default_files(folder, environment)
 
 
 def judged(project: Project) -> tuple[str, ...]:
     """Return a line for each thing that a device would ignore; raise `Refused` for the first that it would not run."""
-    plan(project)  # also what cannot be built or fetched
-    return (*project.warnings, *check(project))
+    return (*project.warnings, *refuse(project))

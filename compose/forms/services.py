@@ -51,6 +51,8 @@ def host_addresses(node: Node, path: Path) -> Node:
     nodes: dict[str, Node] = {}
     if isinstance(node, Table):
         for name, item in node.nodes.items():
+            if not _HOST.fullmatch(f"{name}="):
+                raise wrong(item, path, f"{name[:40]!r} is not the name of a host")
             many = item if isinstance(item, Items) else Items((item,), item.place, item.mark)
             addresses = tuple(_address(one, (*path, name)) for one in many.nodes)
             nodes[name] = replace(many, nodes=addresses)
