@@ -347,9 +347,13 @@ def test_a_newer_state_is_taken_up_between_two_steps(stage: Stage, monkeypatch: 
 def test_a_bad_release_is_replaced_at_once_and_not_at_the_next_look(stage: Stage) -> None:
     stage.want(ONE)
     stage.settle()
-    bad_two(stage)
-    stage.turns()
-    assert 0.0 in stage.mailbox.waits[-2:]
+    stage.want(release(digest=OTHER_DIGEST, healthcheck=CHECK))
+    stage.turns(5)
+    stage.engine.become("web", "running", "unhealthy")
+    stage.mailbox.waits.clear()
+    stage.turns(2)  # one judges, the next begins to bring the good one back
+    assert stage.mailbox.waits == [0.0]
+    assert stage.reports[-1].plan[0].startswith("stop web")
 
 
 def test_the_loop_rests_when_all_is_done_and_looks_soon_while_something_waits(stage: Stage) -> None:

@@ -192,6 +192,17 @@ def test_a_changed_account_changes_only_the_containers_that_use_it() -> None:
     assert hash_of(one, "db") == hash_of(other, "db")
 
 
+def test_a_renamed_app_has_other_volumes_and_so_other_containers() -> None:
+    services = {"web": service(mounts=FULL["mounts"])}
+    assert hash_of(made(services=services, name="other")) != hash_of(made(services=services))
+
+
+def test_another_folder_of_the_intake_is_another_container() -> None:
+    services = {"web": service(telemetry={"access": "socket"})}
+    moved = replace(WITH_INTAKE, intake={I1: replace(ACCESS, socket_folder="/elsewhere")})
+    assert hash_of(made(moved, services=services)) != hash_of(made(WITH_INTAKE, services=services))
+
+
 def test_an_apps_images_are_each_named_once() -> None:
     assert made(services={"a": service(), "b": service(), "c": service(digest=OTHER_DIGEST)}).images == (
         WEB_IMAGE,
