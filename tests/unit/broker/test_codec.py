@@ -195,7 +195,7 @@ def test_a_flipped_bit_anywhere_is_refused_under_a_mac() -> None:
         reason_of(bytes(flipped))
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, len(DESIRED_SEALED) * 8 - 1))
 def test_a_flipped_bit_anywhere_is_refused_under_a_signature(bit: int) -> None:
     flipped = bytearray(DESIRED_SEALED)
@@ -204,7 +204,7 @@ def test_a_flipped_bit_anywhere_is_refused_under_a_signature(bit: int) -> None:
         open_sealed(channels.DESIRED, PUMP, bytes(flipped), TRUSTED)
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, len(DESIRED_SEALED) - 1))
 def test_an_envelope_that_is_cut_off_anywhere_is_refused(length: int) -> None:
     with pytest.raises(Refused):

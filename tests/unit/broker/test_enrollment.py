@@ -28,7 +28,7 @@ def refusal(text: str) -> str:
     return str(refused.value)
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.text(min_size=16, max_size=60))
 def test_a_token_is_read_back_to_its_parts(secret: str) -> None:
     token = EnrollmentToken(url="https://[fd00::1]:8443", ca=CA, secret=secret)
@@ -51,7 +51,7 @@ def test_a_token_that_lost_its_beginning_is_told_what_one_looks_like() -> None:
     refusal("")
 
 
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 @given(st.one_of(st.text(max_size=50), st.binary(max_size=60).map(coded), st.text(max_size=50).map("skerry1.".__add__)))
 def test_any_text_is_a_token_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):

@@ -33,7 +33,7 @@ def test_a_restarted_worker_goes_on_where_the_machine_is() -> None:
     assert not before.supersedes(connections(5900).next())
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 2**40), min_size=2, max_size=8))
 def test_names_grow_whatever_the_clock_says(uptimes: list[int]) -> None:
     made = connections(*uptimes)
