@@ -147,7 +147,7 @@ def _mount(name: str, at: int, mount: Mount, volumes: Names, local_folder: Path 
     if mount.type == "bind":
         source = posixpath.normpath(source)
         if local_folder is not None and _inside(source, local_folder):
-            cure = "copy it into the image with a Dockerfile, or use a volume"
+            cure = "make a small file a config, copy it into the image with a Dockerfile, or use a volume"
             raise Unsupported(f"{mount.source} is on this machine and not on the device; {cure}", path=path)
     make = partial(
         appspec.Mount,

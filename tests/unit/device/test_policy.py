@@ -23,6 +23,7 @@ def bind(source: str) -> dict[str, Any]:
 
 BRIDGE = {"networks": {"lan": {"options": {"com.docker.network.bridge.name": "br-lan"}}}}
 OVERLAY = {"volumes": {"v": {"options": {"type": "overlay", "device": "/srv/a", "o": "lowerdir=/etc"}}}}
+NAMESPACES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "userns_mode": "userns", "cgroup": "cgroup"}
 DENIED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"privileged": True}, "service web: privileged is not allowed (policy.allow_privileged)",
      {"allow_privileged": True}),
@@ -48,8 +49,7 @@ DENIED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
      {"allow_host_network": True}),
     *(({key: "host"}, f"service web: the host's {namespace} namespace is not allowed (policy.allow_host_namespaces)",
        {"allow_host_namespaces": [namespace]})
-      for key, namespace in zip(("pid", "ipc", "uts", "userns_mode", "cgroup"), ("pid", "ipc", "uts", "userns", "cgroup"),
-                                strict=True)),
+      for key, namespace in NAMESPACES.items()),
     ({"cgroup_parent": "/x"}, "service web: cgroup_parent /x is not allowed (policy.allow_cgroup_parents)",
      {"allow_cgroup_parents": ["/x"]}),
     ({"runtime": "kata"}, "service web: runtime kata is not allowed (policy.allow_runtimes)",
