@@ -21,13 +21,13 @@ def test_keys_are_sorted_and_nothing_is_spaced_or_escaped() -> None:
     assert canonical({"b": [1, None, True], "a": {"é": "x y"}}) == '{"a":{"é":"x y"},"b":[1,null,true]}'.encode()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 @given(plain)
 def test_canonical_bytes_hold_the_whole_value(value: Any) -> None:
     assert json.loads(canonical(value)) == value
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.dictionaries(st.text(max_size=3), scalars, min_size=2, max_size=5), st.randoms())
 def test_the_order_of_keys_does_not_matter(value: dict[str, Any], random: Any) -> None:
     keys = list(value)

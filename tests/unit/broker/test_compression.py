@@ -18,7 +18,7 @@ def reason(body: bytes, size_max: int = 1000) -> str:
     return refused.value.reason
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.binary(max_size=2000), st.integers(1, 19))
 def test_what_was_compressed_comes_out_again(data: bytes, level: int) -> None:
     assert decompress(compress(data, level=level), len(data)) == data

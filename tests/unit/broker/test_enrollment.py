@@ -51,7 +51,7 @@ def test_a_token_that_lost_its_beginning_is_told_what_one_looks_like() -> None:
     refusal("")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(st.one_of(st.text(max_size=50), st.binary(max_size=60).map(coded), st.text(max_size=50).map("skerry1.".__add__)))
 def test_any_text_is_a_token_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):

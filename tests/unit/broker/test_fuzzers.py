@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz import appspec, envelope, owner_toml, payloads, token, topics
 from tests.fuzz.fuzzing import damaged, fuzz
 
-EXECUTIONS = 250
+EXECUTIONS = 120
 
 
 @pytest.mark.parametrize(

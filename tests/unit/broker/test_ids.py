@@ -30,7 +30,7 @@ def test_a_device_keeps_its_shard_for_ever(cn: str) -> None:
     assert DeviceRef(org, device).cn == cn
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(refs)
 def test_a_common_name_is_read_back_to_its_device(ref: DeviceRef) -> None:
     assert parse_cn(ref.cn) == ref
@@ -38,7 +38,7 @@ def test_a_common_name_is_read_back_to_its_device(ref: DeviceRef) -> None:
     assert len(ref.cn) <= 28
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 @given(st.one_of(st.text(max_size=40), st.builds(lambda s, r: f"{s}/{r}", st.text(max_size=3), refs)))
 def test_a_text_that_is_not_the_one_spelling_of_a_device_is_refused(text: str) -> None:
     with contextlib.suppress(Refused):

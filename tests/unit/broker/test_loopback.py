@@ -18,7 +18,7 @@ def filters(draw: st.DrawFn) -> str:
     return "/".join(parts + ["#"] * draw(st.integers(0, 1)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @given(filters(), levels.map("/".join))
 def test_filters_match_as_in_a_client_that_others_wrote(pattern: str, topic: str) -> None:
     assert topic_matches(pattern, topic) == topic_matches_sub(pattern, topic)

@@ -29,13 +29,13 @@ samples = st.lists(st.builds(Sample, times, st.dictionaries(texts, texts, max_si
 lines = st.lists(st.builds(Line, times, texts, st.sampled_from(["out", "err"]), texts), max_size=5)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(samples)
 def test_samples_come_out_as_they_went_in(sent: list[Sample]) -> None:
     assert unpack_samples(pack_samples(sent)) == sent
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(lines)
 def test_lines_come_out_as_they_went_in(sent: list[Line]) -> None:
     assert unpack_lines(pack_lines(sent)) == sent
@@ -80,7 +80,7 @@ def test_elements_fill_the_numbers_that_no_gap_covers() -> None:
     assert numbers(5, 12, [(7, 8), (12, 12)]) == [5, 6, 9, 10, 11]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 50), st.integers(0, 20), st.data())
 def test_a_batch_counts_as_many_elements_as_it_has_numbers(first: int, more: int, data: st.DataObject) -> None:
     last = first + more

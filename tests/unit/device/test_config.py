@@ -93,7 +93,7 @@ def test_another_text_is_no_address(text: str) -> None:
         endpoint(text)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 @given(st.text(max_size=20))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):

@@ -23,7 +23,7 @@ from tests.unit.device.worlds import CHECK
 NAMES = ("db", "job", "web")
 INSTANCES = ("iaaaaaaaaaaa", "ibbbbbbbbbbb", "iccccccccccc")
 ROUNDS_MAX = 24  # three chained services take two rounds each; removals, networks and late images a few more
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def some_services(random: Random) -> dict[str, Any]:

@@ -207,7 +207,7 @@ mounts = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(mounts)
 def test_every_mount_a_spec_may_have_is_one_the_library_takes(mount: Mount) -> None:
     # What the library refuses counts as a mistake of ours and ends the thread: a bind with a tmpfs size once did.

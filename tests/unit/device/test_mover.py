@@ -28,7 +28,7 @@ def test_counters_are_kept_as_text_and_read_back() -> None:
     assert Counters("5-1", 3, 2).fields() == {"cursor": "5-1", "moved": "3", "lost": "2"}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(["add", "erase", "move"]), st.integers(1, 5)), max_size=30))
 def test_every_sample_is_moved_lost_or_waiting_whatever_the_order(story: list[tuple[str, int]]) -> None:
     added = length = 0

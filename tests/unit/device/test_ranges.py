@@ -16,7 +16,7 @@ def numbers(some: list[Range]) -> set[int]:
     return {n for first, last in some for n in range(first, last + 1)}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(ranges)
 def test_merging_keeps_the_numbers_and_nothing_touches(some: list[Range]) -> None:
     result = merged(some)
@@ -25,7 +25,7 @@ def test_merging_keeps_the_numbers_and_nothing_touches(some: list[Range]) -> Non
     assert all(one[1] + 1 < other[0] for one, other in itertools.pairwise(result))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(ranges, st.integers(0, 33))
 def test_holes_are_what_is_left_out_up_to_the_last_number(some: list[Range], last: int) -> None:
     result = holes(some, last=last)

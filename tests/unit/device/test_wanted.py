@@ -108,7 +108,7 @@ places = st.tuples(names, st.sampled_from([I1, I2]), names)
 SECTION = section({"web": service()})
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(places, places)
 def test_no_two_resources_of_a_device_have_one_name(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     engine_names = [
