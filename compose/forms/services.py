@@ -13,7 +13,7 @@ from compose.tree import Items, Node, Scalar, Table
 _ENV_FILE = record({"path": text, "required": flag, "format": one_of("raw")})
 _ULIMIT = record({"soft": whole, "hard": whole})
 _EXTERNAL = record({"name": text})
-_HOST = re.compile(r"([^=:\s]+)[=:](.*)")
+_HOST = re.compile(r"([^=:\s]+)(?:=(.*)|:([^=]*))")
 
 
 def environment_file(node: Node, path: Path) -> Node:
@@ -64,7 +64,7 @@ def host_addresses(node: Node, path: Path) -> Node:
         match = _HOST.fullmatch(str(text(item, (*path, at)).value)) if isinstance(item, Scalar) else None  # type: ignore[union-attr]
         if match is None:
             raise wrong(item, (*path, at), "must be host=address")
-        for address in match[2].split(","):
+        for address in (match[2] or match[3] or "").split(","):
             found.setdefault(match[1], []).append(_address(Scalar(address, address, item.place), (*path, at)))
     return Table({name: Items(tuple(items), node.place) for name, items in found.items()}, node.place)
 
