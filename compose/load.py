@@ -22,7 +22,7 @@ from compose.errors import ComposeError, Place, Unreadable
 from compose.extends import extended
 from compose.include import SECTIONS, Inclusion, with_included
 from compose.interpolate import layered
-from compose.merge import merged, settled
+from compose.merge import merged, settled, without_silence
 from compose.naming import given_name, project_name
 from compose.paths import is_remote, resolver
 from compose.project import FileResource, Network, Part, Project, Service, Volume
@@ -109,7 +109,7 @@ class _Loader:
         """Return one merged model; `chain` is the files that led here by including one another."""
         result = Table({})
         for file, document in documents:
-            prepared = self.source.prepared(document, folder, environment)
+            prepared = self.source.prepared(without_silence(document, result), folder, environment)
             prepared = self._with_extends(prepared, str(file), result, environment)
             deeper = (*chain, file)
             prepared = with_included(

@@ -93,9 +93,9 @@ def merged(base: Node, over: Node, path: Path = ()) -> Node | None:
         return None
     if over.mark is Mark.OVERRIDE:
         return settled(over, path)
-    if isinstance(over, Scalar) and over.value is None and not isinstance(base, Scalar):
-        return base  # `front:` under networks adds nothing to what is known of it
     pattern = _pattern(path)
+    if isinstance(over, Scalar) and over.value is None and not isinstance(base, Scalar) and pattern not in REPLACED:
+        return base  # `front:` under networks adds nothing to what is known of it
     if isinstance(base, Table) and isinstance(over, Table) and pattern not in REPLACED:
         return _merged_tables(base, over, path)
     if isinstance(base, Items) and isinstance(over, Items) and pattern == _BLOCKS:
@@ -114,6 +114,29 @@ def _merged_blocks(base: Items, over: Items, path: Path) -> tuple[Node, ...]:
         below = blocks.get(subnet)
         blocks[subnet] = (merged(below, block, (*path, 0)) or block) if below is not None else block
     return tuple(blocks.values())
+
+
+def without_silence(document: Table, earlier: Table) -> Table:
+    """Return a file without the services and keys of services that it leaves empty and that earlier files have.
+
+    An empty command is not silence: it takes the earlier one away.
+    """
+    services = table_of(document.nodes.get("services"))
+    known = table_of(earlier.nodes.get("services"))
+    nodes: dict[str, Node] = {}
+    for name, service in services.nodes.items():
+        below = table_of(known.nodes.get(name)).nodes
+        if below and _silent(service):
+            continue
+        if below and isinstance(service, Table):
+            gone = [key for key, node in service.nodes.items() if key in below and _silent(node)]
+            service = service.without(*(key for key in gone if key not in ("command", "entrypoint")))  # noqa: PLW2901
+        nodes[name] = service
+    return document.having(services=replace(services, nodes=nodes)) if known.nodes and services.nodes else document
+
+
+def _silent(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None and node.mark is Mark.MERGE
 
 
 def settled(node: Node, path: Path = ()) -> Node:

@@ -59,7 +59,7 @@ def _written_table(table: dict[str, Plain], pattern: str) -> dict[str, Plain]:
             continue
         inner = f"{pattern}.*" if free else f"{pattern}.{key}"
         written = _written(value, inner)
-        if free or inner in _KEPT or not _empty(written):
+        if free or (inner in _KEPT and written is not None) or not _empty(written):
             result[key] = written
     return result
 

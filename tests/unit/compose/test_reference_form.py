@@ -35,7 +35,7 @@ def test_a_duration_has_hours_minutes_and_seconds(millis: int, text: str) -> Non
         ({"tty": False, "restart": "", "dns": [], "pids_limit": 0}, {}),
         ({"init": False, "attach": False, "scale": 0}, {"init": False, "attach": False, "scale": 0}),
         ({"command": [], "entrypoint": []}, {"command": [], "entrypoint": []}),
-        ({"command": None}, {"command": None}),
+        ({"command": None}, {}),
         ({"environment": {"A": None, "B": ""}}, {"environment": {"A": None, "B": ""}}),
         ({"labels": {"x-a": ""}}, {"labels": {"x-a": ""}}),
         ({"x-note": {"a": 0}}, {"x-note": {"a": 0}}),

@@ -460,3 +460,18 @@ def test_whole_services_and_sections_can_be_reset_or_replaced(load_text: Load) -
 def test_what_the_specification_does_not_have_is_refused(load_text: Load, lines: str, message: str) -> None:
     with pytest.raises(ComposeError, match=message):
         load_text(lines)
+
+
+@pytest.mark.parametrize("key", ["hostname", "environment", "ports", "deploy", "depends_on", "build"])
+def test_a_later_file_that_leaves_a_key_empty_changes_nothing(load_text: Load, key: str) -> None:
+    base = (
+        "services: {db: {image: b}, web: {image: a, hostname: h, environment: {A: 1}, ports: ['80'], build: .,"
+        " deploy: {mode: global}, depends_on: [db]}}"
+    )
+    alone = reference_form(load_text(base).plain())
+    assert reference_form(load_text(base, f"services: {{web: {{{key}: }}, db: }}").plain()) == alone
+
+
+def test_a_later_file_that_leaves_the_command_empty_takes_it_away(load_text: Load) -> None:
+    project = load_text("services: {web: {image: a, command: x}}", "services: {web: {command: }}")
+    assert reference_form(project.plain())["services"] == {"web": {"image": "a", "networks": {"default": None}}}
