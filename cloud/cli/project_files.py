@@ -7,9 +7,11 @@ from pathlib import Path
 
 from cloud.cli.errors import RequestRefused
 from compose.discover import default_files
+from compose.interpolate import layered
 from compose.load import load
 from compose.project import Project
 from compose.refusals import refuse
+from compose.source import Source, absolute
 
 
 def load_project(
@@ -35,7 +37,18 @@ def chosen_files(sources: Sequence[Path], environment: Mapping[str, str]) -> lis
             hint="give one folder, or only files",
         )
     folder = folders[0] if folders else Path()
-    return list(sources) if sources and not folders else default_files(folder, environment)
+    if sources and not folders:
+        return list(sources)
+    return default_files(folder, _with_dotenv(folder, environment))
+
+
+def _with_dotenv(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with what the folder's `.env` adds: it may say which files there are."""
+    file = absolute(folder / ".env")
+    if not file.is_file():
+        return environment
+    found = Source(shown_from=file.parent, home="", warn=lambda line: None).variables(file, environment.get)
+    return layered(environment, {name: value for name, value in found.items() if value is not None})
 
 
 def judged(project: Project) -> tuple[str, ...]:

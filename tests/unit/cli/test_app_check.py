@@ -75,3 +75,13 @@ def test_the_schema_is_printed(shell: Shell, capsys: pytest.CaptureFixture[str])
     schema = json.loads(capsys.readouterr().out)
     service = schema["properties"]["services"]["patternProperties"]["^[a-zA-Z0-9._-]+$"]
     assert sorted(service["properties"]["x-skerry"]["properties"]) == ["display", "lock", "redis", "telemetry"]
+
+
+def test_the_folders_dotenv_may_name_its_files(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("COMPOSE_FILE=a.yaml:b.yaml\n")
+    (tmp_path / "a.yaml").write_text("name: two\nservices: {web: {image: a}}\n")
+    (tmp_path / "b.yaml").write_text("services: {web: {image: b}}\n")
+    assert shell.run("app", "config", str(tmp_path), "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["services"]["web"]["image"] == "b"

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-SECONDS_MAX = 1.0  # from the call to the refusal: what the interpreter and imports take is not the loader's
+SECONDS_MAX = 1.0  # of processor time, from the call to the refusal: other work on the machine does not count
 BYTES_MAX = 200 * 1024 * 1024
 
 CODE = """
 import json, pathlib, resource, sys, time
 from broker.errors import Refused
 from compose.load import load
-started = time.monotonic()
+started = time.process_time()
 try:
     load([pathlib.Path(sys.argv[1])], environment={})
     message = "loaded"
 except Refused as error:
     message = str(error)
-took = time.monotonic() - started
+took = time.process_time() - started
 print(json.dumps([message, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
 """
 
