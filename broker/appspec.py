@@ -355,8 +355,8 @@ class Network(Spec):
     internal: bool = False
     labels: Labels = {}
     options: TextMap = {}
-    subnet: str = ""
-    gateway: str = ""
+    subnet: Text = ""
+    gateway: Text = ""
     pools: tuple[Pool, ...] = later(())  # where one subnet with its gateway does not say it all
     ipam_options: TextMap = later({})
     enable_ipv6: bool = later(False)
