@@ -172,6 +172,7 @@ _KEPT = frozenset(
         *_each("services.*.deploy.resources.", "limits reservations"),
         *_each("services.*.", "env_file[].required healthcheck.retries"),
         *_each("networks.*.", "enable_ipv4 enable_ipv6"),
+        *_each("services.*.", "post_start[].command pre_start[].command pre_stop[].command"),
         "configs.*.content",
     }
 )

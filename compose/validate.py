@@ -38,7 +38,7 @@ def validate(model: Table) -> None:
         for name, node in table_of(model.nodes.get(section)).nodes.items():
             _check_resource(section, name, table_of(node))
     for name, node in table_of(model.nodes.get("models")).nodes.items():
-        if "model" not in table_of(node).nodes:
+        if not text_of(table_of(node).nodes.get("model")):
             raise ComposeError("needs 'model'", place=node.place, path=("models", name))
     edges = {
         name: tuple(table_of(table_of(node).nodes.get("depends_on")).nodes) for name, node in services.nodes.items()
