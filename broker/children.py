@@ -47,10 +47,16 @@ class Child:
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"child-{program.name}", daemon=True)
 
-    def start(self) -> None:
-        """Start it and wait until it is ready; raise `Passing` with the end of its log when it is not."""
+    def start(self, *, needed: bool = True) -> None:
+        """Start it and wait until it is ready; raise `Passing` with the end of its log when it is not.
+
+        One that is not `needed` goes on being tried instead: its users see that it is not there.
+        """
         self._thread.start()
         if not self._up.wait(self.program.ready_timeout_s):
+            if not needed:
+                log.error("%s is not ready yet; going on without it", self.program.name)
+                return
             self.stop()
             tail = b""
             if self.program.log_path.exists():

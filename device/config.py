@@ -153,6 +153,7 @@ def read_identity(paths: Paths) -> tuple[Identity, Signer]:
     """Return who this device is; raise `Refused` (`not_enrolled`) when it has never been told."""
     try:
         identity = Identity.model_validate_json(paths.identity_file.read_bytes())
+        base64.b64decode(identity.mac_key, validate=True), base64.b64decode(identity.root_key, validate=True)
         return identity, Signer(paths.seed.read_bytes())
     except FileNotFoundError as error:
         raise Refused(

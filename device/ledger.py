@@ -53,6 +53,7 @@ class Ledger:
         self._file = file
         self._device = device
         self._accepted: Accepted | None = None
+        self._floor: Generation | None = None
 
     @property
     def accepted(self) -> Accepted | None:
@@ -65,9 +66,21 @@ class Ledger:
             try:
                 opened = open_sealed(DESIRED, self._device, sealed, verifier)
                 self._accepted = _accepted(opened, sealed)
+                self._floor = self._accepted.generation
             except Refused as error:
                 log.error("the accepted desired state on disk is not usable: %s", error)
+                self._floor = self._order_alone(sealed)
         return self._accepted
+
+    def _order_alone(self, sealed: bytes) -> Generation | None:
+        """Return the order of a state that was verified when it was accepted and is not any more: its key is revoked.
+
+        It is not carried out, but what is older than it stays old.
+        """
+        try:
+            return _accepted(open_sealed(DESIRED, self._device, sealed, _AcceptedBefore()), sealed).generation
+        except Refused:
+            return None
 
     def offer(self, opened: Opened, sealed: bytes, *, era: int) -> Accepted | None:
         """Accept a newer state, durably, and return it; None when it is the one already held.
@@ -75,22 +88,29 @@ class Ledger:
         Raises `Refused`: foreign, stale, altered, of an era no trust document has begun, or with contradictions inside.
         """
         offered = _accepted(opened, sealed)
-        desired, held = offered.desired, self._accepted
+        desired, floor = offered.desired, self._floor
         if (desired.org, desired.device) != (self._device.org, self._device.device):
             raise Refused("foreign", f"a desired state for {desired.org}/{desired.device}, not for this device")
         if desired.era > era:
             raise Refused("unknown_era", f"era {desired.era} has not been announced by a trust document (held: {era})")
-        if held is not None:
-            if offered.generation.order < held.generation.order:
-                raise StaleGeneration(accepted=held.generation, received=desired)
-            if offered.generation.order == held.generation.order:
-                if offered.generation.digest != held.generation.digest:
-                    raise AlteredGeneration(accepted=held.generation)
+        if floor is not None:
+            if offered.generation.order < floor.order:
+                raise StaleGeneration(accepted=floor, received=desired)
+            if offered.generation.order == floor.order and offered.generation.digest != floor.digest:
+                raise AlteredGeneration(accepted=floor)
+            if offered.generation.order == floor.order and self._accepted is not None:
                 return None
         _check(desired)
         self._file.write(sealed)
-        self._accepted = offered
+        self._accepted, self._floor = offered, offered.generation
         return offered
+
+
+class _AcceptedBefore:
+    """Verifies nothing: for bytes of our own ledger, whose checksum holds and whose signature held once."""
+
+    def verify(self, algorithm: int, key: bytes, data: bytes, proof: bytes) -> None:
+        return
 
 
 def _accepted(opened: Opened, sealed: bytes) -> Accepted:

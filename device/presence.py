@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.channels import PRESENCE
 from broker.clock import Clock
@@ -15,6 +15,7 @@ from device.uplink import Uplink
 log = logging.getLogger(__name__)
 
 BIRTH_AGAIN_S = 5.0
+STREAMS_MAX = 400  # of a birth: about 40 KiB, under the channel's size; the rest is told as its batches are sent
 SUBSCRIBE_AGAIN_S = 30.0  # a birth that no sync answered for so long: the subscription itself may be gone
 
 
@@ -113,6 +114,7 @@ class Presence:
     def _send(self, *, birth: bool) -> bool:
         standing = self._standing()
         if birth:
+            standing = replace(standing, streams=standing.streams[:STREAMS_MAX])
             return self._uplink.send(PRESENCE, lambda conn, n: self._birth(conn, n, standing), retain=True)
         return self._uplink.send(PRESENCE, lambda conn, n: _beat(conn, n, standing))
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from broker.backoff import Backoff
 from broker.channels import PROGRESS, STATUS
 from broker.clock import Clock
+from broker.errors import Refused
 from broker.messages import Condition, Generation, InstanceStatus, Progress, Status
 from device.uplink import Uplink
 
 COALESCE_S = 0.1  # one round of reconcile changes several things; they leave as one status
 AGAIN = Backoff(first_s=2.0, max_s=30.0)
 PROGRESS_EVERY_S = 1.0
+INSTANCES_MAX = 128  # of a shortened status
 REVISIONS_PER_RUN = 2**20  # revisions of a run start at (connections so far) x this: they grow over restarts, unsaved
 
 
@@ -134,6 +136,13 @@ class Reporter:
     def _send(self, revision: int) -> bool:
         with self._lock:
             content = self._content
+        try:
+            return self._send_content(revision, content)
+        except Refused:
+            # Too large for the channel: which apps run is worth more than why each of their services does not.
+            return self._send_content(revision, _shortened(content))
+
+    def _send_content(self, revision: int, content: Content) -> bool:
         free = self._disk_free()
         return self._uplink.send(
             STATUS,
@@ -147,3 +156,16 @@ class Reporter:
                 disk_free_bytes=free,
             ),
         )
+
+
+def _shortened(content: Content) -> Content:
+    """Return the content without services, its sentences cut: at most some 400 bytes an app."""
+    instances = tuple(
+        instance.model_copy(update={"services": (), "message": instance.message[:100]})
+        for instance in content.instances[:INSTANCES_MAX]
+    )
+    conditions = {
+        name: condition.model_copy(update={"message": condition.message[:100]})
+        for name, condition in content.conditions.items()
+    }
+    return Content(content.accepted, conditions, instances)

@@ -11,7 +11,7 @@ from broker.channels import inbox_filter
 from broker.clock import SystemClock, boot_id, uptime_ms
 from broker.errors import Refused
 from broker.ids import new_id
-from broker.messages import Instant, Sync
+from broker.messages import Instant, StreamKept, Sync
 from broker.session import Session, SessionConfig
 from broker.threads import SupervisedThread
 from broker.tls import client_context
@@ -38,7 +38,7 @@ from device.surroundings import Surroundings
 from device.telemetry import servers
 from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer
-from device.telemetry.connection import Client
+from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
 from device.telemetry.mover import Mover
 from device.telemetry.shipper import Shipper
@@ -165,7 +165,7 @@ class Worker:
         """Work until `stop` is called; return the exit status."""
         self.trust.load()
         for child in self.children:
-            child.start()
+            child.start(needed=False)  # apps and updates do not wait for telemetry
         held = self.ledger.load(self.trust.verifier_for_desired())
         if held is not None:
             self._accepted(held)
@@ -261,10 +261,17 @@ class Worker:
         held = self.ledger.accepted
         return Standing(
             accepted=None if held is None else held.generation,
-            streams=self.buffer.kept(),
+            streams=self._kept(),
             status=self.reporter.revision,
             store=self.store_memory.store,
         )
+
+    def _kept(self) -> tuple[StreamKept, ...]:
+        try:
+            return self.buffer.kept()
+        except RedisUnavailable as error:
+            log.warning("a birth without streams: %s", error)
+            return ()
 
     def _watch_engine(self, stopping: threading.Event) -> None:
         while not stopping.is_set():

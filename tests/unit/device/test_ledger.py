@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from broker.channels import DESIRED
+from broker.codec import Opened, open_sealed, seal
 from broker.errors import Refused
 from broker.messages import DesiredState, Reference, Retire
-from broker.signing import Signatures
+from broker.signing import Signatures, Signer
 from device.checked_file import CheckedFile
-from device.ledger import Accepted, Ledger
+from device.ledger import Accepted, Ledger, StaleGeneration
 from tests.harness.apps import OTHER_DIGEST, section, service
 from tests.unit.device.fakes import (
     ONLINE,
@@ -170,3 +172,25 @@ def test_a_broken_file_brings_the_state_before_it(ledger: Ledger, path: Path) ->
 def test_what_is_loaded_is_verified_and_without_it_nothing_is_known(path: Path, sealed: bytes) -> None:
     CheckedFile(path).write(sealed)
     assert Ledger(CheckedFile(path), device=PUMP).load(TRUSTED) is None
+
+
+def test_a_state_whose_key_was_revoked_is_not_carried_out_but_keeps_older_ones_out(tmp_path: Path) -> None:
+    old_key, new_key = Signer.generate(), Signer.generate()
+    file = CheckedFile(tmp_path / "accepted")
+
+    def sealed(generation: int, signer: Signer) -> bytes:
+        state = DesiredState(org=PUMP.org, device=PUMP.device, era=1, generation=generation, issued_ms=0)
+        return seal(DESIRED, PUMP, state, signer)
+
+    def opened(envelope: bytes, signer: Signer) -> Opened:
+        return open_sealed(DESIRED, PUMP, envelope, Signatures((signer.public,)))
+
+    first = Ledger(file, device=PUMP)
+    five = sealed(5, old_key)
+    first.offer(opened(five, old_key), five, era=1)
+    again = Ledger(file, device=PUMP)
+    assert again.load(Signatures((new_key.public,))) is None
+    four, six = sealed(4, new_key), sealed(6, new_key)
+    with pytest.raises(StaleGeneration):
+        again.offer(opened(four, new_key), four, era=1)
+    assert again.offer(opened(six, new_key), six, era=1) is not None

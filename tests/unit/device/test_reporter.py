@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from broker.messages import Condition, Generation, InstanceStatus, Progress, Status
+from broker.messages import Condition, Generation, InstanceStatus, Progress, ServiceStatus, Status
 from device.reporter import AGAIN, REVISIONS_PER_RUN, Reporter
 from tests.harness.apps import DIGEST
 from tests.unit.device.fakes import CONN, FakeClock, Line, Script, nothing, uplink_on
@@ -178,3 +179,13 @@ def test_progress_is_told_once_a_second_and_the_rest_dropped(stage: Stage) -> No
         Progress(conn=CONN, n=n, instance="iaaaaaaaaaaa", phase="pull", done=done, total=10)
         for n, done in ((1, 1), (2, 4))
     ]
+
+
+def test_a_status_too_large_for_its_channel_is_sent_without_its_services(stage: Stage) -> None:
+    services = tuple(
+        ServiceStatus(name=f"s{n}", state="exited", reason=random.Random(n).randbytes(900).hex())
+        for n in range(100)  # noqa: S311 - incompressible, repeatable
+    )
+    stage.reporter.instances((WEB.model_copy(update={"state": "failed", "services": services}),))
+    (sent,) = stage.turns(nothing)
+    assert [(instance.state, instance.services) for instance in sent.instances] == [("failed", ())]
