@@ -183,8 +183,7 @@ def test_progress_is_told_once_a_second_and_the_rest_dropped(stage: Stage) -> No
 
 def test_a_status_too_large_for_its_channel_is_sent_without_its_services(stage: Stage) -> None:
     services = tuple(
-        ServiceStatus(name=f"s{n}", state="exited", reason=random.Random(n).randbytes(900).hex())
-        for n in range(100)  # noqa: S311 - incompressible, repeatable
+        ServiceStatus(name=f"s{n}", state="exited", reason=random.Random(n).randbytes(900).hex()) for n in range(100)
     )
     stage.reporter.instances((WEB.model_copy(update={"state": "failed", "services": services}),))
     (sent,) = stage.turns(nothing)
