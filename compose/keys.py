@@ -101,7 +101,7 @@ _SERVICE: dict[str, Row] = {
         volumes_from="services of the app",
         deploy="",
     ),
-    "x-skerry": Row(Fate.SUPPORTED, "telemetry: none, socket or tcp"),
+    "x-skerry": Row(Fate.SUPPORTED, "telemetry: none, socket, tcp; redis, display and lock are refused unless off"),
     **_rows(Fate.IGNORED, _TOOL, "attach", "develop", "pull_refresh_after"),
     **_rows(Fate.IGNORED, _OTHER_SYSTEMS, "isolation", "cpu_count", "cpu_percent"),
     **_rows(Fate.REFUSED, _HOOKS, "post_start", "pre_start", "pre_stop"),
