@@ -13,6 +13,7 @@ from broker.errors import Refused
 from broker.ids import new_id
 from broker.messages import Instant, StreamKept, Sync
 from broker.session import Session, SessionConfig
+from broker.signing import Signer
 from broker.threads import SupervisedThread
 from broker.tls import client_context
 from broker.transport import Publication
@@ -20,7 +21,7 @@ from device import conditions, host
 from device.checked_file import CheckedFile
 from device.cloud_client import CloudClient
 from device.commands import Commands
-from device.config import Identity, Owner, Paths, endpoint, read_identity
+from device.config import Owner, Paths, endpoint, read_identity
 from device.connections import Connections
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
@@ -53,39 +54,52 @@ class Worker:
 
     def __init__(self, paths: Paths, owner: Owner, *, brokers: tuple[str, ...] = ()) -> None:
         identity, signer = read_identity(paths)
-        self._identity: Identity = identity
-        self._signer = signer
+        self._identity = identity
         self._stopping = threading.Event()
         self._status = 0
         self._clock = SystemClock()
-        boot, ref = boot_id(), identity.ref
+        self._boot = boot_id()
 
-        self.engine = DockerEngine(device=ref.device, url=owner.engine)
+        self.engine = DockerEngine(device=identity.device, url=owner.engine)
         self.mailbox = Mailbox()
-        self.uplink = Uplink(device=ref, mac=identity.mac)
-        self.connections = Connections(boot=boot, uptime_ms=uptime_ms)
+        self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)
         self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
-        self.trust = Trust(CheckedFile(paths.ledger / "trust"), device=ref, root=base64.b64decode(identity.root_key))
-        self.ledger = Ledger(CheckedFile(paths.ledger / "accepted"), device=ref)
+        self.store_memory = StoreMemory(paths.state / "store")
+        self._build_telemetry(paths, owner)
+        self._build_reconcile(paths, owner, signer)
+        self._build_link(paths, owner, brokers)
+        bodies = {
+            "log-packer": self.followers.run,
+            "mover": self.mover.run,
+            "shipper": self.shipper.run,
+            "reconcile": self.reconciler.run,
+            "engine-events": self._watch_engine,
+            "replies": self.replies.run,
+            "reporter": self.reporter.run,
+            "presence": self.presence.run,
+            "inbox": self.inbox.run,
+        }
+        self.threads = tuple(
+            SupervisedThread(name, body, gave_up=self._gave_up, monotonic=self._clock.monotonic)
+            for name, body in bodies.items()
+        )
 
+    def _build_telemetry(self, paths: Paths, owner: Owner) -> None:
         accounts = Accounts(paths.telemetry / "accounts.json", socket_folder=paths.intake_folder)
         intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
-        self.buffer = Buffer(
-            Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=lambda: self._now(boot)
-        )
+        self.buffer = Buffer(Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=self._now)
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.followers = Followers(self.engine, self.buffer)
         self.surroundings = Surroundings(
-            device=ref.device,
-            registry=identity.registry,
+            device=self._identity.device,
+            registry=self._identity.registry,
             engine=self.engine,
             accounts=accounts,
             intake=intake,
             forwarders=self.forwarders,
             followers=self.followers,
         )
-        self.store_memory = StoreMemory(paths.state / "store")
         settings = owner.telemetry
         self.children = (
             servers.store_server(paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch),
@@ -101,17 +115,9 @@ class Worker:
             linger_s=settings.linger_ms / 1000,
             moved=self.shipper.poke,
         )
-        self._host = host.describe(self.engine, zone=owner.zone)
-        self.presence = Presence(
-            self.uplink,
-            instance=self.store_memory.install_id(lambda: new_id("w")),
-            version=_version(),
-            host=lambda: self._host,
-            standing=self._standing,
-            beat_s=identity.keepalive_s * 0.9,  # a beat before each PINGREQ would be due, so that none is sent
-            clock=self._clock,
-        )
-        cloud = CloudClient(identity.cloud, ca=paths.ca)
+
+    def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:
+        cloud, ref = CloudClient(self._identity.cloud, ca=paths.ca), self._identity.ref
         self.reconciler = Reconciler(
             engine=self.engine,
             mailbox=self.mailbox,
@@ -123,6 +129,22 @@ class Worker:
             report=self._report,
             progress=self.reporter.progress,
             observed=self.surroundings.observed,
+        )
+
+    def _build_link(self, paths: Paths, owner: Owner, brokers: tuple[str, ...]) -> None:
+        identity, ref = self._identity, self._identity.ref
+        self.connections = Connections(boot=self._boot, uptime_ms=uptime_ms)
+        self.trust = Trust(CheckedFile(paths.ledger / "trust"), device=ref, root=base64.b64decode(identity.root_key))
+        self.ledger = Ledger(CheckedFile(paths.ledger / "accepted"), device=ref)
+        machine = host.describe(self.engine, zone=owner.zone)
+        self.presence = Presence(
+            self.uplink,
+            instance=self.store_memory.install_id(lambda: new_id("w")),
+            version=_version(),
+            host=lambda: machine,
+            standing=self._standing,
+            beat_s=identity.keepalive_s * 0.9,  # a beat before each PINGREQ would be due, so that none is sent
+            clock=self._clock,
         )
         self.inbox = Inbox(
             device=ref,
@@ -147,17 +169,6 @@ class Worker:
             self,
         )
         self.uplink.attach(self.session)
-        self.threads = (
-            self._thread("log-packer", self.followers.run),
-            self._thread("mover", self.mover.run),
-            self._thread("shipper", self.shipper.run),
-            self._thread("reconcile", self.reconciler.run),
-            self._thread("engine-events", self._watch_engine),
-            self._thread("replies", self.replies.run),
-            self._thread("reporter", self.reporter.run),
-            self._thread("presence", self.presence.run),
-            self._thread("inbox", self.inbox.run),
-        )
 
     # --- life
 
@@ -196,10 +207,6 @@ class Worker:
         for child in reversed(self.children):
             child.stop()
 
-    def _thread(self, name: str, body: object) -> SupervisedThread:
-        assert callable(body)
-        return SupervisedThread(name, body, gave_up=self._gave_up, monotonic=self._clock.monotonic)
-
     def _gave_up(self, name: str) -> None:
         log.error("thread %s failed too often; the worker ends so that its supervisor starts it afresh", name)
         self._status = 70
@@ -236,10 +243,10 @@ class Worker:
         self.reporter.held(sync.status)
         self.replies.held(sync.replies)
         self.shipper.synced(sync)
-        if self.store_memory.is_news(sync.store):
-            self.presence.born_again()
         self.presence.synced(sync)
         self._return_accepted(sync)
+        if self.store_memory.is_news(sync.store):  # last, as it is all that a full disk can fail here
+            self.presence.born_again()
 
     def _return_accepted(self, sync: Sync) -> None:
         """Send our accepted state to a cloud that holds an older one: its database came from a backup."""
@@ -285,8 +292,8 @@ class Worker:
                 log.warning("no events from the engine: %s", error)
                 stopping.wait(5.0)
 
-    def _now(self, boot: str) -> Instant:
-        return Instant(boot=boot, mono_ms=int(self._clock.monotonic() * 1000), wall_ms=self._clock.wall_ms())
+    def _now(self) -> Instant:
+        return Instant(boot=self._boot, mono_ms=int(self._clock.monotonic() * 1000), wall_ms=self._clock.wall_ms())
 
 
 def _repository(image: str) -> str:
