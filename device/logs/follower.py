@@ -38,14 +38,21 @@ class _Queue:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: collections.deque[tuple[str, int, Line]] = collections.deque()
+        self._newest: dict[str, int] = {}
         self._dropped = 0
 
     def put(self, container: str, at_ns: int, line: Line) -> None:
         with self._lock:
+            self._newest[container] = at_ns
             self._lines.append((container, at_ns, line))
             while len(self._lines) > QUEUE_LINES:
                 self._lines.popleft()
                 self._dropped += 1
+
+    def newest_ns(self, container: str) -> int:
+        """Return the time of the newest line read from a container, packed or not."""
+        with self._lock:
+            return self._newest.get(container, 0)
 
     def take(self) -> tuple[list[tuple[str, int, Line]], int]:
         with self._lock:
@@ -122,7 +129,9 @@ class Followers:
     def _follow(self, followed: Followed) -> None:
         waiting = self._queues[followed.app]
         try:
-            since_ns = int(self._buffer.cursor(f"logs:{followed.app}").get(followed.container, 0))
+            stored_ns = int(self._buffer.cursor(f"logs:{followed.app}").get(followed.container, 0))
+            # What was read and waits to be packed is not stored yet: a stream that broke off must not bring it again.
+            since_ns = max(stored_ns, waiting.newest_ns(followed.container))
             for line in self._engine.follow_logs(followed.container, since_ns=since_ns):
                 if self._stopping.is_set():
                     return

@@ -83,6 +83,8 @@ class _Forward(socketserver.BaseRequestHandler):
             return  # over the limit: the app sees a closed connection and tries again
         try:
             with socket.socket(socket.AF_UNIX) as upstream:
+                upstream.settimeout(IDLE_S)
+                self.request.settimeout(IDLE_S)  # one that takes no answers must not hold its place for ever
                 upstream.connect(str(self.server.socket_path))
                 _pump(self.request, upstream)
         except OSError as error:
