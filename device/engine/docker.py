@@ -328,7 +328,7 @@ class _EventWatch:
 
 def _make_host_paths(container: WantedContainer) -> None:
     for mount in container.mounts:
-        if mount.create_host_path:
+        if mount.create_host_path and not os.path.lexists(mount.source):
             try:
                 os.makedirs(mount.source, exist_ok=True)
             except OSError as error:

@@ -16,7 +16,7 @@ from device.engine.port import Engine, EngineUnavailable, Observed
 from device.mailbox import Mailbox
 from device.policy import Policy
 from device.reconcile.execute import TokenFor, execute
-from device.reconcile.health import Verdict, judge
+from device.reconcile.health import Verdict, gate_s, judge
 from device.reconcile.judgements import Judgement, Judgements, choose
 from device.reconcile.plan import images_needed, plan
 from device.reconcile.steps import Plan, Pull, line
@@ -50,6 +50,7 @@ class _Attempt:
     touched_at: float
     failures: int = 0
     error: str = ""
+    is_fetching: bool = False
     retry_at: float = 0.0
 
 
@@ -166,6 +167,7 @@ class Reconciler:
             except (Passing, Refused) as error:
                 failed.add(instance)
                 attempt.failures += 1
+                attempt.is_fetching = isinstance(step, Pull)
                 attempt.error = f"{line(step)}: {error}"
                 attempt.retry_at = self.clock.monotonic() + RETRY.delay_s(attempt.failures, 1.0)
                 log.warning("step failed: %s", attempt.error)
@@ -194,7 +196,9 @@ class Reconciler:
         elapsed_s = self.clock.monotonic() - attempt.touched_at
         verdict = judge(app, observed, todo.waiting, elapsed_s=elapsed_s)
         if attempt.error and verdict.state != "converged":
-            return Verdict("updating", attempt.error, verdict.services)
+            # While fetching, nothing was touched and the old release runs; afterwards patience has an end.
+            is_lost = not attempt.is_fetching and elapsed_s > gate_s(app)
+            return Verdict("failed" if is_lost else "updating", attempt.error, verdict.services)
         return verdict
 
     def _settle(

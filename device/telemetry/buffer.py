@@ -8,6 +8,7 @@ A batch's bounds and bytes are fixed when it is written. Nothing is trimmed that
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from device.telemetry.connection import Client, Command, RedisUnavailable
 from device.telemetry.epochs import new_epoch
 from device.telemetry.ranges import Range, holes
 
+log = logging.getLogger(__name__)
 EPOCHS_KEPT = 64  # of one stream, drained ones included: what a restored cloud database may still ask about
 
 
@@ -69,6 +71,7 @@ class Buffer:
         self._lock = threading.Lock()
         self._epoch = 0
         self._last: dict[str, int] = {}
+        self._sent: dict[Place, int] = {}
 
     def suspend(self) -> None:
         """Refuse writes until the next `begin_epoch`: a store that comes back must not go on with the old numbers."""
@@ -162,11 +165,18 @@ class Buffer:
         return [_stored(place, entry_id, fields, gaps) for entry_id, fields in entries]
 
     def note_sent(self, place: Place, last: int) -> None:
-        """Remember that everything up to `last` has been sent at least once."""
+        """Remember that everything up to `last` has been sent at least once.
+
+        A full store refuses even this; then it is known for this run alone, so that trimming can make room again.
+        """
         with self._lock:
-            sent = int(self._client.hash_field(f"state|{place.key}", "sent") or 0)
-            if last > sent:
-                self._client.transaction([("HSET", f"state|{place.key}", "sent", last)])
+            self._sent[place] = max(last, self._sent.get(place, 0))
+            try:
+                sent = int(self._client.hash_field(f"state|{place.key}", "sent") or 0)
+                if last > sent:
+                    self._client.transaction([("HSET", f"state|{place.key}", "sent", last)])
+            except RedisUnavailable as error:
+                log.warning("what was sent is not written down: %s", error)
 
     def apply_held(self, held: StreamHeld) -> int:
         """Trim what the cloud holds and we have sent; return how many batches went."""
@@ -175,7 +185,7 @@ class Buffer:
             state = self._client.hash(f"state|{place.key}")
             if not state:
                 return 0
-            sent, trimmed = int(state["sent"]), int(state["trimmed"])
+            sent, trimmed = max(int(state["sent"]), self._sent.get(place, 0)), int(state["trimmed"])
             limit = min(held.contiguous, sent)
             gone = 0
             if limit > trimmed:

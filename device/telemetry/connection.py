@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -139,7 +139,9 @@ def _translated() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise RedisUnavailable(f"no answer from Redis: {error}") from error
     except ResponseError as error:
-        if str(error).startswith(("OOM", "LOADING", "MISCONF", "BUSY")):
+        # The client strips the first word of some answers, and a pipeline puts its own words in front.
+        words = ("OOM", "LOADING", "MISCONF", "BUSY", "maxmemory")
+        if isinstance(error, OutOfMemoryError) or any(word in str(error) for word in words):
             raise RedisUnavailable(f"Redis does not take writes: {error}") from error
         raise
     except RedisError as error:

@@ -309,3 +309,14 @@ def test_drained_epochs_are_forgotten_beyond_the_newest_and_undrained_ones_never
     assert kept[0] in epochs
     assert len(epochs) == 3
     assert bench.numbers() == ["1"]
+
+
+def test_a_full_store_is_waited_for_and_makes_room_by_trimming(bench: Bench) -> None:
+    noise = bytes(range(256)) * 400
+    with pytest.raises(RedisUnavailable):  # noqa: PT012
+        for _ in range(2000):
+            place = bench.buffer.append(STREAM, count=1, format=SAMPLES, payload=noise)
+    last = bench.buffer.extents()[0].last
+    bench.buffer.note_sent(place, last)
+    assert bench.buffer.apply_held(StreamHeld(stream=STREAM, epoch=place.epoch, contiguous=last)) > 0
+    assert bench.buffer.append(STREAM, count=1, format=SAMPLES, payload=noise) == place

@@ -9,6 +9,7 @@ import pytest
 
 from broker.messages import AppSection, InstanceStatus
 from device.engine.memory import MemoryEngine
+from device.engine.port import EngineRefused
 from device.mailbox import Mailbox
 from device.policy import Policy
 from device.reconcile.health import gate_s
@@ -421,3 +422,24 @@ def test_a_policy_that_was_tightened_does_not_stop_what_runs(stage: Stage) -> No
     stage.restart(Policy())
     assert stage.settle() == ["hello failed"]
     assert stage.runs() == ["hello one"]
+
+
+def test_a_release_that_cannot_be_started_is_failed_after_its_time_and_the_good_one_comes_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.want(ONE)
+    stage.settle()
+    start = MemoryEngine.start
+
+    def refusing(self: MemoryEngine, container_id: str) -> None:
+        if self.containers[container_id].image == NEW_IMAGE:
+            raise EngineRefused("engine_refused", "no such command")
+        start(self, container_id)
+
+    monkeypatch.setattr(MemoryEngine, "start", refusing)
+    stage.want(TWO)
+    stage.turns(3)
+    stage.clock.sleep(1000)
+    stage.turns(6)
+    assert stage.runs() == ["hello one"]
+    assert stage.settle() == ["hello failed"]
