@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -85,7 +84,3 @@ def _write(answer: EnrollResponse, paths: Paths, *, cloud: str) -> Identity:
     )
     write_durably(paths.identity_file, identity.model_dump_json().encode())
     return identity
-
-
-def is_enrolled(state: Path) -> bool:
-    return Paths(state).identity_file.exists()

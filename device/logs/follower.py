@@ -69,7 +69,7 @@ class _Queue:
 class Followers:
     """Owns the follower threads and packs their lines into the buffer."""
 
-    def __init__(self, engine: Engine, buffer: Buffer, *, shipped: threading.Event | None = None) -> None:
+    def __init__(self, engine: Engine, buffer: Buffer) -> None:
         self._engine = engine
         self._buffer = buffer
         self._lock = threading.Lock()
