@@ -6,6 +6,7 @@ newer. `conn` names the connection: (boot id of the machine, a count that grows 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,10 +21,16 @@ TRUST_CHAIN_MAX = 16
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Boot = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+_TOKEN = r"^[A-Za-z0-9._:-]{1,64}$"
+Token = Annotated[str, StringConstraints(pattern=_TOKEN)]
 Sentence = Annotated[str, StringConstraints(max_length=2000)]
 StreamName = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[a-z0-9][a-z0-9_-]{0,62}$")]
 Range = tuple[Count, Count]
+
+
+def is_token(text: str) -> bool:
+    """Return whether a text can stand where a message wants a token."""
+    return re.fullmatch(_TOKEN, text) is not None
 
 
 class Part(BaseModel):

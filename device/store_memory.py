@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from broker.files import write_durably
+from broker.files import StorageUnavailable, write_durably
+from broker.messages import is_token
+
+log = logging.getLogger(__name__)
 
 
 class StoreMemory:
@@ -18,22 +22,22 @@ class StoreMemory:
     def install_id(self, make: Callable[[], str]) -> str:
         """Return this installation's random id, made by `make` the first time."""
         path = self._folder / "install"
+        known = _token_in(path)
+        if known is not None:
+            return known
+        made = make()
         try:
-            return path.read_text()
-        except FileNotFoundError:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            made = make()
             write_durably(path, made.encode())
-            return made
+        except (StorageUnavailable, OSError) as error:
+            log.error("this installation's id lasts only until the worker ends: %s", error)
+        return made
 
     @property
     def store(self) -> str | None:
         """Return the id of the cloud's store seen last."""
         if self._store is None:
-            try:
-                self._store = (self._folder / "cloud").read_text()
-            except FileNotFoundError:
-                return None
+            self._store = _token_in(self._folder / "cloud")
         return self._store
 
     def is_news(self, store: str) -> bool:
@@ -44,3 +48,18 @@ class StoreMemory:
         write_durably(self._folder / "cloud", store.encode())
         self._store = store
         return known is not None
+
+
+def _token_in(path: Path) -> str | None:
+    """Return the token that a file holds; None where there is none, or only what a power cut has left of it."""
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.error("%s cannot be read and counts as absent: %s", path, error)
+        return None
+    if is_token(text):
+        return text
+    log.error("%s is damaged and counts as absent: it holds %.40r", path, text)
+    return None

@@ -73,6 +73,24 @@ def test_only_another_store_is_news_and_the_first_one_is_not(tmp_path: Path) -> 
     assert [again.is_news("s1"), again.is_news("s2")] == [False, True]
 
 
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"s1\n", b"s 1", b"x" * 65], ids=repr)
+def test_a_damaged_memory_counts_as_absent_and_is_written_anew(tmp_path: Path, left: bytes) -> None:
+    # An empty file once went into the birth as it was: no valid message, and the presence thread ended the worker.
+    for name in ("cloud", "install"):
+        (tmp_path / name).write_bytes(left)
+    memory = StoreMemory(tmp_path)
+    assert memory.store is None
+    assert memory.install_id(lambda: "waaaaaaaaaaa") == "waaaaaaaaaaa"
+    assert memory.is_news("s1") is False
+    again = StoreMemory(tmp_path)
+    assert (again.store, again.install_id(lambda: "w2")) == ("s1", "waaaaaaaaaaa")
+
+
+def test_an_installation_has_an_id_even_where_none_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"a file where the folder should be")
+    assert StoreMemory(tmp_path / "store").install_id(lambda: "w2") == "w2"
+
+
 def test_an_epoch_is_random_fits_the_wire_and_is_durable_before_it_is_used(tmp_path: Path) -> None:
     made = {new_epoch(tmp_path / "epoch") for _ in range(20)}
     assert len(made) == 20
