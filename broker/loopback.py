@@ -75,6 +75,9 @@ class LoopbackSession:
     def start(self) -> None:
         with self._broker.lock:
             self._will = self._events.opening()
+            other = self._broker.sessions.get(self._id)
+            if other is not None and other is not self:
+                other._end("taken over", taken_over=True)
             resumed = self._id in self._broker.queued
             self._broker.sessions[self._id] = self
             self._connected = True
@@ -89,7 +92,8 @@ class LoopbackSession:
     def stop(self) -> None:
         self._end("stopped")
         with self._broker.lock:
-            self._broker.sessions.pop(self._id, None)
+            if self._broker.sessions.get(self._id) is self:
+                del self._broker.sessions[self._id]
 
     def cut(self) -> None:
         """Lose the connection; the session stays, its QoS 1 messages are queued."""
@@ -128,7 +132,7 @@ class LoopbackSession:
         fitting = [qos for pattern, qos in self._subscriptions if topic_matches(pattern, topic)]
         return max(fitting, default=None)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, taken_over: bool = False) -> None:
         with self._broker.lock:
             if not self._connected:
                 return
@@ -137,4 +141,4 @@ class LoopbackSession:
             will, self._will = self._will, None
             if will is not None:
                 self._broker.route(will)
-        self._events.down(reason)
+        self._events.down(reason, taken_over=taken_over)

@@ -21,8 +21,8 @@ TRUST_CHAIN_MAX = 16
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Boot = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-_TOKEN = r"^[A-Za-z0-9._:-]{1,64}$"
-Token = Annotated[str, StringConstraints(pattern=_TOKEN)]
+_WORD = r"^[A-Za-z0-9._:-]{1,64}$"
+Token = Annotated[str, StringConstraints(pattern=_WORD)]
 Sentence = Annotated[str, StringConstraints(max_length=2000)]
 StreamName = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[a-z0-9][a-z0-9_-]{0,62}$")]
 Range = tuple[Count, Count]
@@ -30,7 +30,7 @@ Range = tuple[Count, Count]
 
 def is_token(text: str) -> bool:
     """Return whether a text can stand where a message wants a token."""
-    return re.fullmatch(_TOKEN, text) is not None
+    return re.fullmatch(_WORD, text) is not None
 
 
 class Part(BaseModel):

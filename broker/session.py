@@ -6,7 +6,8 @@ Rules this file keeps, each learnt from a measured fault:
 - QoS 1 answers prove nothing about storage; a packet over the broker's limit would be cut off for ever: sizes are
   checked before sending; reason codes are read.
 - A dead link is found by silence: CONNACK, PINGRESP and PUBACK each have a deadline.
-- After a broker restart a whole fleet comes back: backoff is capped, with full jitter.
+- After a broker restart a whole fleet comes back: backoff is capped, with full jitter. A connection resets it only once
+  it has stood for a while; two machines with one identity took each other's connection over four times a second.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from broker.backoff import Backoff
+from broker.backoff import Backoff, Reconnecting
 from broker.channels import PACKET_MAX
 from broker.errors import Passing
 from broker.tls import ResumingContext
@@ -43,7 +44,9 @@ INFLIGHT_MAX = 20  # mosquitto's own default for max_inflight_messages
 CONNECT_S_MAX = 5.0
 DISCONNECT_WITH_WILL = 0x04  # MQTT 5 section 3.14.2.1
 RECONNECT = Backoff(first_s=0.25, max_s=15.0)  # half a window on average: what a link of minutes can afford
+TAKEN_OVER = Backoff(first_s=30.0, max_s=300.0)
 UNSUPPORTED_VERSION = 0x84  # MQTT 5 section 3.2.2.2
+SESSION_TAKEN_OVER = 0x8E  # MQTT 5 section 3.14.2.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class SessionConfig:
     session_expiry_s: int = 7 * 24 * 3600
     packet_max: int = PACKET_MAX
     backoff: Backoff = RECONNECT
+    taken_over: Backoff = TAKEN_OVER
 
 
 @dataclass
@@ -69,13 +73,21 @@ class _Connection:
     opened_at: float
     received_at: float
     sent_at: float
-    up: bool = False
+    up_at: float | None = None
     closing: bool = False
+    taken_over: bool = False
     pinged_at: float | None = None
     subscribing: int | None = None
     resumed: bool = False
     packet_max: int = PACKET_MAX
     refused: str = ""
+
+    @property
+    def up(self) -> bool:
+        return self.up_at is not None
+
+    def stood_s(self, now: float) -> float:
+        return 0.0 if self.up_at is None else now - self.up_at
 
 
 class Session:
@@ -126,9 +138,9 @@ class Session:
     # --- the session's own thread
 
     def _run(self) -> None:
-        attempt = 0
+        reconnecting = Reconnecting(self._config.backoff, self._config.taken_over)
         while not self._stopping.is_set():
-            address = self._config.addresses[attempt % len(self._config.addresses)]
+            address = self._config.addresses[reconnecting.failures % len(self._config.addresses)]
             connection: _Connection | None = None
             try:
                 connection = self._open(address)
@@ -139,12 +151,12 @@ class Session:
             except Exception as error:  # the paho shim is an edge: log, drop the connection, go on
                 log.exception("session %s failed", self._config.client_id)
                 reason = f"bug: {type(error).__name__}: {error}"
-            was_up = connection is not None and connection.up
+            stood_s = connection.stood_s(time.monotonic()) if connection is not None else 0.0
+            taken_over = connection is not None and connection.taken_over
             self._close(connection, f"{address}: {reason}")
-            attempt = 0 if was_up else attempt + 1
             if not self._stopping.is_set():
                 jitter = random.random()  # noqa: S311 - spread, not secrecy
-                self._sleep(self._config.backoff.delay_s(attempt, jitter))
+                self._sleep(reconnecting.wait_s(stood_s=stood_s, taken_over=taken_over, jitter=jitter))
 
     def _open(self, address: Endpoint) -> _Connection:
         client = mqtt.Client(
@@ -207,7 +219,7 @@ class Session:
         self._declare_up(connection)
 
     def _declare_up(self, connection: _Connection) -> None:
-        connection.up = True
+        connection.up_at = time.monotonic()
         with self._lock:
             self._connected = True
         self._events.up(connection.resumed)
@@ -221,6 +233,7 @@ class Session:
     def _on_disconnect(self, connection: _Connection, code: ReasonCode) -> None:
         if not connection.closing and not connection.refused:
             connection.refused = f"disconnected: {code}"
+            connection.taken_over = code.value == SESSION_TAKEN_OVER
 
     def _serve(self, connection: _Connection) -> None:
         client = connection.client
@@ -331,7 +344,7 @@ class Session:
         for done in [*waiting.values(), *(done for _, done in unsent)]:
             if done is not None:
                 done(Delivery.LOST)
-        self._events.down(reason)
+        self._events.down(reason, taken_over=connection is not None and connection.taken_over)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

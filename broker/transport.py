@@ -49,8 +49,8 @@ class Events(Protocol):
     def up(self, resumed: bool) -> None:
         """Connected and subscribed; `resumed` when the broker still knew the session."""
 
-    def down(self, reason: str) -> None:
-        """A connection ended or could not be made."""
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
+        """A connection ended or could not be made; `taken_over` when another one under the same name ended it."""
 
     def message(self, topic: str, payload: bytes) -> None:
         """A message arrived."""

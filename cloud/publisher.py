@@ -86,7 +86,7 @@ class Publisher:
             self._broker_is_new = self._work = True
             self._changed.notify_all()
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
         log.warning("publisher: %s", reason)
 
     def message(self, topic: str, payload: bytes) -> None:

@@ -36,6 +36,7 @@ from device.replies import Replies
 from device.reporter import Reporter
 from device.store_memory import StoreMemory
 from device.surroundings import Surroundings
+from device.takeovers import Takeovers
 from device.telemetry import servers
 from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer
@@ -65,6 +66,7 @@ class Worker:
         self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)
         self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
+        self.takeovers = Takeovers(self._clock)
         self.store_memory = StoreMemory(paths.state / "store")
         self._build_telemetry(paths, owner)
         self._build_reconcile(paths, owner, signer)
@@ -225,8 +227,10 @@ class Worker:
             part.link_up()
         self.shipper.poke()
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
         log.info("not connected: %s", reason)
+        if taken_over:
+            self.reporter.condition(self.takeovers.taken())
 
     def message(self, topic: str, payload: bytes) -> None:
         self.inbox.put(topic, payload)
@@ -244,6 +248,9 @@ class Worker:
         self.replies.held(sync.replies)
         self.shipper.synced(sync)
         self.presence.synced(sync)
+        calm = self.takeovers.calm()
+        if calm is not None:
+            self.reporter.condition(calm)
         self._return_accepted(sync)
         if self.store_memory.is_news(sync.store):  # last, as it is all that a full disk can fail here
             self.presence.born_again()

@@ -20,15 +20,17 @@ BOOTS_KEPT = 32
 def after_birth(known: Presence, birth: Birth, *, now_ms: int) -> Presence | None:
     """Return what is known after a birth; None when the birth is older than one already heard of the same boot.
 
-    A boot that returns after another one means that two machines have this identity.
+    A boot, or an installation of the worker, that returns after another one means that two have this identity.
     """
     boots = dict(known.boots or {})
-    place = (birth.conn.count, birth.n)
-    last = boots.pop(birth.conn.boot, None)
+    place, who = (birth.conn.count, birth.n), f"{birth.conn.boot} {birth.instance}"
+    last = boots.pop(who, None)
     if last is not None and place <= tuple(last):
         return None
-    returned = last is not None and known.conn is not None and known.conn.boot != birth.conn.boot
-    boots[birth.conn.boot] = place
+    if known.conn is not None and known.conn.boot == birth.conn.boot and known.conn.count > birth.conn.count:
+        return None
+    returned = last is not None and list(known.boots or {})[-1] != who
+    boots[who] = place
     claimed = birth.accepted.order if birth.accepted else (0, 0)
     return replace(
         known,
@@ -64,7 +66,7 @@ def is_past(known: Presence, conn: Conn) -> bool:
         return False
     if known.conn.boot == conn.boot:
         return conn.count < known.conn.count
-    return conn.boot in (known.boots or {})
+    return any(who.startswith(conn.boot + " ") for who in known.boots or {})
 
 
 class PresenceHandler:
@@ -88,7 +90,10 @@ class PresenceHandler:
             return
         presence.put(turn.tx, after)
         if after.contested and not known.contested:
-            log.error("%s is contested: a boot came back after another one; it gets no more desired states", device)
+            log.error(
+                "%s is contested: a boot or installation came back after another; it gets no more desired states",
+                device,
+            )
         if isinstance(message, Birth):
             turn.issued |= self._adopter.diverged(turn.tx, device, now_ms=turn.now_ms)
         if isinstance(message, Birth | Beat):

@@ -85,7 +85,7 @@ class _ShardEvents:
     def up(self, resumed: bool) -> None:
         log.info("ingest of shard %d is connected%s", self._shard, "" if resumed else " anew")
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
         log.warning("ingest of shard %d: %s", self._shard, reason)
 
     def message(self, topic: str, payload: bytes) -> None:

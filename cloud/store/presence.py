@@ -15,7 +15,8 @@ from cloud.store.schema import devices, presence
 
 @dataclass(frozen=True)
 class Presence:
-    """`boots` is, per boot id seen, the newest (count of connections, n) of its births; `reported` a claimed number."""
+    """`boots` is, per boot and installation seen (`<boot id> <installation id>`, the latest at the end), the newest
+    (count of connections, n) of its births; `reported` a claimed number."""
 
     device: str
     conn: Conn | None = None

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from broker.backoff import Backoff
 from broker.channels import BATCH, COMMAND, DESIRED, PRESENCE, STATUS, inbox_filter
 from broker.ids import DeviceRef
 from broker.loopback import LoopbackBroker, LoopbackSession
 from broker.mosquitto import INGEST, PUBLISHER
 from broker.session import Session, SessionConfig
+from broker.tls import client_context
 from broker.transport import Delivery, Publication, Transport
-from tests.harness.mqtt import Mosquitto, start_mosquitto
+from tests.harness.mqtt import Authority, Mosquitto, start_mosquitto
+from tests.harness.scripted_broker import CONNACK, SESSION_TAKEN_OVER, SUBACK, ScriptedBroker
 from tests.harness.servers import wait_until
 
 PUMP = DeviceRef("oaaaaaaaaaaa", "daaaaaaaaaaa")
@@ -30,6 +33,7 @@ class Recorder:
     ups: queue.Queue[bool] = field(default_factory=queue.Queue)
     downs: queue.Queue[str] = field(default_factory=queue.Queue)
     messages: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
+    taken_over: list[bool] = field(default_factory=list)
 
     def opening(self) -> Publication | None:
         return self.will
@@ -37,7 +41,8 @@ class Recorder:
     def up(self, resumed: bool) -> None:
         self.ups.put(resumed)
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
+        self.taken_over.append(taken_over)
         self.downs.put(reason)
 
     def message(self, topic: str, payload: bytes) -> None:
@@ -148,6 +153,26 @@ def test_the_will_is_published_when_a_session_stops(place: Place) -> None:
     assert seen.messages.get(timeout=10) == (PRESENCE.topic(PUMP), b"gone")
 
 
+def test_a_connection_ends_when_another_one_of_its_name_is_made(place: Place) -> None:
+    first, second = Recorder(), Recorder()
+    place.device(PUMP, first).start()
+    first.ups.get(timeout=10)
+    place.device(PUMP, second).start()
+    second.ups.get(timeout=10)
+    first.downs.get(timeout=10)
+    assert second.downs.empty()
+
+
+def test_a_session_that_is_stopped_was_not_taken_over(place: Place) -> None:
+    events = Recorder()
+    session = place.device(PUMP, events)
+    session.start()
+    events.ups.get(timeout=10)
+    session.stop()
+    events.downs.get(timeout=10)
+    assert events.taken_over == [False]
+
+
 def test_publishing_without_a_connection_says_no_and_queues_nothing(place: Place) -> None:
     session = place.device(PUMP, Recorder())
     assert session.publish(Publication(BATCH.topic(PUMP), b"x", 1)) is False
@@ -213,3 +238,24 @@ def test_a_session_comes_back_by_itself_after_the_broker_was_killed(tmp_path: Pa
     assert events.ups.get(timeout=20) in (True, False)
     session.stop()
     broker.server.stop()
+
+
+def test_a_broker_that_says_so_tells_a_session_that_it_was_taken_over(tmp_path: Path) -> None:
+    # mosquitto says it from 2.0.15 on; before, it only closes.
+    authority = Authority(tmp_path, "servers")
+    with ScriptedBroker(authority, [CONNACK, SUBACK, SESSION_TAKEN_OVER]) as broker:
+        events = Recorder()
+        certificate, key = authority.issue(PUMP.cn)
+        config = SessionConfig(
+            (broker.endpoint,),
+            PUMP.cn,
+            lambda: client_context(authority.file, certificate, key),
+            ((inbox_filter(PUMP), 1),),
+            taken_over=Backoff(first_s=3600.0, max_s=3600.0),
+        )
+        session = Session(config, events)
+        session.start()
+        events.ups.get(timeout=10)
+        events.downs.get(timeout=10)
+        session.stop()
+    assert events.taken_over == [True]

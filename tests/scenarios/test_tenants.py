@@ -169,7 +169,7 @@ def test_a_device_hears_nothing_of_the_other_organisations_topics_and_may_not_wr
         def up(self, resumed: bool) -> None:
             ups.put(resumed)
 
-        def down(self, reason: str) -> None:
+        def down(self, reason: str, *, taken_over: bool = False) -> None:
             return
 
         def message(self, topic: str, payload: bytes) -> None:

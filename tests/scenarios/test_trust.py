@@ -31,7 +31,7 @@ class Silent:
     def up(self, resumed: bool) -> None:
         self.ups.put(resumed)
 
-    def down(self, reason: str) -> None:
+    def down(self, reason: str, *, taken_over: bool = False) -> None:
         return
 
     def message(self, topic: str, payload: bytes) -> None:

@@ -10,9 +10,9 @@ BOOT, LATER = "a" * 32, "b" * 32
 UNKNOWN = Presence("d" + "a" * 11)
 
 
-def birth(boot: str, count: int, n: int = 1, generation: int = 0) -> Birth:
+def birth(boot: str, count: int, n: int = 1, generation: int = 0, instance: str = "x") -> Birth:
     accepted = Generation(era=1, generation=generation, digest="sha256:" + "0" * 64) if generation else None
-    return Birth(conn=Conn(boot=boot, count=count), n=n, instance="x", worker="w", accepted=accepted)
+    return Birth(conn=Conn(boot=boot, count=count), n=n, instance=instance, worker="w", accepted=accepted)
 
 
 def after(*births: Birth) -> Presence:
@@ -38,6 +38,16 @@ def test_a_boot_that_returns_after_another_one_contests_the_identity_for_good() 
     contested = after(birth(BOOT, 1), birth(LATER, 2), birth(BOOT, 3))
     assert contested.contested
     assert after_birth(contested, birth(BOOT, 4), now_ms=9).contested  # type: ignore[union-attr]  # it is newer
+
+
+def test_two_installations_that_take_turns_on_one_machine_contest_the_identity() -> None:
+    assert not after(birth(BOOT, 1), birth(BOOT, 2, instance="y"), birth(BOOT, 3, instance="y")).contested
+    assert after(birth(BOOT, 1), birth(BOOT, 2, instance="y"), birth(BOOT, 3)).contested
+
+
+def test_a_late_birth_of_an_installation_that_was_replaced_contests_nothing() -> None:
+    known = after(birth(BOOT, 1), birth(BOOT, 2, instance="y"))
+    assert after_birth(known, birth(BOOT, 1, n=2), now_ms=9) is None
 
 
 def test_an_old_birth_that_is_delivered_late_contests_nothing() -> None:

@@ -8,7 +8,7 @@ from cloud.store.presence import Presence
 from cloud.store.status import Held
 
 BOOT = "a" * 32
-KNOWN = Presence("d" + "a" * 11, conn=Conn(boot=BOOT, count=4), boots={"b" * 32: (1, 1), BOOT: (4, 1)})
+KNOWN = Presence("d" + "a" * 11, conn=Conn(boot=BOOT, count=4), boots={"b" * 32 + " x": (1, 1), BOOT + " x": (4, 1)})
 
 
 def status(count: int, revision: int, boot: str = BOOT) -> Status:
