@@ -22,7 +22,11 @@ _MOUNT_IDENTITY = (
     *("type", "target", "source", "read_only", "tmpfs_size"),
     *("tmpfs_mode", "create_host_path", "propagation", "no_copy"),
 )
-_HOW_TO_SWITCH = {"update", "rollback"}  # says how a container is replaced, and so is no reason to replace one
+_HOW_TO_SWITCH = {
+    "update",
+    "rollback",
+    "replicas",
+}  # how many and how replaced: no reason to replace one
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,23 @@ LATER_SPEC = AppSpec.model_validate(
                 },
                 "rollback": {"failure_action": "continue"},
             },
-            "db": {"image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/db", "digest": "sha256:" + "2" * 64}},
+            "db": {
+                "image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/db", "digest": "sha256:" + "2" * 64},
+                "replicas": 2,
+                "post_start": [
+                    {
+                        "command": ["/bin/fill"],
+                        "user": "root",
+                        "privileged": True,
+                        "working_dir": "/data",
+                        "environment": {"TIDE": "high"},
+                    }
+                ],
+                "pre_stop": [{"command": ["/bin/drain"]}],
+                "redis": True,
+                "display": "auto",
+                "lock": True,
+            },
         },
         "networks": {
             "front": {

@@ -19,7 +19,11 @@ def spec(*, db: dict[str, Any] | None = None, top: dict[str, Any] | None = None,
 
 AFTER_DB: dict[str, Any] = {"depends_on": {"db": {}}}
 JOINED: dict[str, Any] = AFTER_DB | {"network_mode": "service:db"}
-FILES: dict[str, Any] = {"configs": {"c": {"content": "x"}}, "secrets": {"s": {"content": "x"}}}
+FILES: dict[str, Any] = {
+    "configs": {"c": {"content": "x"}},
+    "secrets": {"s": {"content": "x"}},
+    "networks": {"n": {}},
+}
 
 
 def config(target: str = "/etc/c", source: str = "c") -> dict[str, Any]:
@@ -59,6 +63,23 @@ def config(target: str = "/etc/c", source: str = "c") -> dict[str, Any]:
             {"update": {"order": "start-first"}, "ports": [{"target": 80, "published": 8080}]},
             "services.web.update: start-first cannot be, two containers cannot both have the device's port 8080",
         ),
+        ({"replicas": 0}, "greater than or equal to 1"),
+        ({"replicas": 65}, "less than or equal to 64"),
+        (
+            {"replicas": 3, "ports": [{"target": 80, "published": 65534}]},
+            "services.web.ports: 65534 leaves no port for each of 3 replicas",
+        ),
+        (
+            {"replicas": 2, "networks": {"n": {"ipv4_address": "10.0.0.2"}}},
+            "services.web.networks.n.ipv4_address: 2 replicas cannot share it",
+        ),
+        (
+            {"replicas": 2, "networks": {"n": {"mac_address": "02:42:ac:11:00:02"}}},
+            "services.web.networks.n.mac_address: 2 replicas cannot share it",
+        ),
+        ({"post_start": [{"command": []}]}, "at least 1 item"),
+        ({"pre_stop": [{"command": ["a"], "image": "b"}]}, "Extra inputs are not permitted"),
+        ({"display": "always"}, "Input should be 'off', 'auto' or 'require'"),
     ],
 )
 def test_a_key_that_cannot_be_carried_out_is_refused_and_the_rule_named(keys: dict[str, Any], why: str) -> None:
@@ -75,6 +96,19 @@ def test_a_port_that_the_engine_chooses_does_not_stand_in_the_way_of_start_first
 def test_a_service_tells_whom_it_joins() -> None:
     web = spec(db={"ipc": "shareable"}, **JOINED, ipc="service:db", volumes_from=["db:ro"]).services["web"]
     assert web.joins == ("db",)
+
+
+def test_an_app_has_no_more_containers_than_a_device_is_asked_to_start() -> None:
+    services = {f"s{number}": service(replicas=64) for number in range(4)}
+    assert len(AppSpec.model_validate({"name": "hello", "services": services}).services) == 4
+    with pytest.raises(ValidationError, match="320 containers; 256 may be"):
+        AppSpec.model_validate({"name": "hello", "services": services | {"s4": service(replicas=64)}})
+
+
+def test_each_replica_has_the_next_port_of_the_device_and_the_engines_choice_stays_one() -> None:
+    web = spec(replicas=3, ports=[{"target": 80, "published": 8000}, {"target": 81}]).services["web"]
+    assert web.ports_of(1) == web.ports
+    assert [port.published for port in web.ports_of(3)] == [8002, 0]
 
 
 @pytest.mark.parametrize("data", [b"", b"a\n", "é".encode(), b"\x00\xff", b"\x00"])
@@ -115,4 +149,4 @@ def test_a_device_that_does_not_know_the_later_keys_is_not_told_of_those_left_at
 
 
 def test_the_digest_of_the_later_keys_is_a_constant_of_the_protocol() -> None:
-    assert LATER_SPEC.digest == "sha256:851bb1d7ed2a72c800ebd19b5f4334208b128e4ac7292b040b45f2bb7746a520"
+    assert LATER_SPEC.digest == "sha256:c1c9e255f3ee8fef374e1b548dfd14af4900b0137ed3c5a8e14f0c6f0436dd72"

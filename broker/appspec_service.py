@@ -1,0 +1,164 @@
+"""One service of an app: everything that its containers are made from. Part of the AppSpec; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from broker.appspec_files import Placed
+from broker.appspec_life import Dependency, Healthcheck, Hook, Restart, Switch
+from broker.appspec_limits import Blkio, DeviceRequest, Ulimit
+from broker.appspec_network import Attachment
+from broker.appspec_storage import Mount
+from broker.appspec_values import Count, Labels, Millis, Port, Spec, Text, TextMap, Texts, later
+from broker.ids import Digest, Name
+
+REPLICAS_MAX = 64  # of one service; more on one device is a slip of the pen
+
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
+]
+DeviceRule = Annotated[str, StringConstraints(pattern=r"^[abc] (\*|[0-9]{1,9}):(\*|[0-9]{1,9}) [rwm]{1,3}$")]
+VolumesFrom = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(:(ro|rw))?$")]
+_JOINED = "service:[a-z0-9][a-z0-9_-]{0,62}"  # another container is only ever one of the same app
+NetworkMode = Annotated[str, StringConstraints(pattern=rf"^(none|host|{_JOINED})?$")]
+PidMode = Annotated[str, StringConstraints(pattern=rf"^(host|{_JOINED})?$")]
+IpcMode = Annotated[str, StringConstraints(pattern=rf"^(none|private|shareable|host|{_JOINED})?$")]
+
+
+def _real_ports(written: str) -> str:
+    first, _, last = written.partition("/")[0].partition("-")
+    if not 1 <= int(first) <= int(last or first) <= 65535:
+        raise ValueError(f"{written!r} names no ports: they go from 1 to 65535")
+    return written
+
+
+Exposed = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?$"),
+    AfterValidator(_real_ports),
+]
+
+
+class Image(Spec):
+    """An image by content: the repository inside the organisation's registry, and the manifest's digest."""
+
+    repository: Repository
+    digest: Digest
+    platform: str = ""
+
+
+class PublishedPort(Spec):
+    """A container port on the host. `published` 0 lets the engine choose; see `Service.ports_of` for replicas."""
+
+    target: Port
+    published: Annotated[int, Field(ge=0, le=65535)] = 0
+    host_ip: str = ""
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+
+
+class Logging(Spec):
+    driver: Name = "json-file"
+    options: TextMap = {}
+
+
+class Telemetry(Spec):
+    """How a service reaches the device's telemetry intake: a socket folder, TCP through a forwarder, or not at all."""
+
+    access: Literal["none", "socket", "tcp"] = "none"
+
+
+class Service(Spec):
+    """One service of the app, as one container will be made from it."""
+
+    image: Image
+    command: Texts | None = None
+    entrypoint: Texts | None = None
+    environment: TextMap = {}
+    user: Text = ""
+    working_dir: Text = ""
+    hostname: Text = ""
+    domainname: Text = ""
+    init: bool | None = None
+    tty: bool = False
+    stdin_open: bool = False
+    read_only: bool = False
+    privileged: bool = False
+    labels: Labels = {}
+    ports: tuple[PublishedPort, ...] = ()
+    expose: tuple[Exposed, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    networks: Mapping[Name, Attachment] = {}
+    network_mode: NetworkMode = ""
+    pid: PidMode = later("")
+    ipc: IpcMode = later("")
+    uts: Literal["", "host"] = later("")
+    userns_mode: Literal["", "host"] = later("")
+    cgroup: Literal["", "host", "private"] = later("")
+    cgroup_parent: Text = later("")
+    depends_on: Mapping[Name, Dependency] = {}
+    healthcheck: Healthcheck | None = None
+    restart: Restart = Restart()
+    stop_signal: str = ""
+    stop_grace_ms: Millis = 10_000
+    cap_add: Texts = ()
+    cap_drop: Texts = ()
+    security_opt: Texts = ()
+    devices: Texts = ()
+    device_cgroup_rules: tuple[DeviceRule, ...] = later(())
+    device_requests: tuple[DeviceRequest, ...] = later(())
+    group_add: Texts = ()
+    extra_hosts: Mapping[str, str | Texts] = {}
+    dns: Texts = ()
+    dns_opt: Texts = later(())
+    dns_search: Texts = ()
+    sysctls: TextMap = {}
+    ulimits: Mapping[str, Ulimit] = {}
+    shm_size: int | None = None
+    mem_limit: int | None = None
+    memswap_limit: int | None = None
+    mem_reservation: Count | None = later(None)
+    mem_swappiness: Annotated[int, Field(ge=0, le=100)] | None = later(None)
+    nano_cpus: int | None = None
+    cpu_shares: Count | None = later(None)
+    cpu_period: Count | None = later(None)
+    cpu_quota: Annotated[int, Field(ge=-1, le=2**63 - 1)] | None = later(None)
+    cpu_rt_period: Count | None = later(None)
+    cpu_rt_runtime: Count | None = later(None)
+    cpuset: Annotated[str, StringConstraints(pattern=r"^[0-9,-]*$", max_length=1024)] = later("")
+    blkio: Blkio | None = later(None)
+    pids_limit: int | None = None
+    oom_score_adj: int | None = None
+    oom_kill_disable: bool = later(False)
+    runtime: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{0,200}$")] = later("")
+    storage_opt: TextMap = later({})
+    annotations: TextMap = later({})  # API 1.43
+    volumes_from: tuple[VolumesFrom, ...] = later(())
+    configs: tuple[Placed, ...] = later(())
+    secrets: tuple[Placed, ...] = later(())
+    update: Switch | None = later(None)
+    rollback: Switch | None = later(None)
+    logging: Logging | None = None
+    replicas: Annotated[int, Field(ge=1, le=REPLICAS_MAX)] = later(1)
+    post_start: tuple[Hook, ...] = later(())
+    pre_stop: tuple[Hook, ...] = later(())
+    telemetry: Telemetry = Telemetry()
+    redis: bool = later(False)
+    display: Literal["off", "auto", "require"] = later("off")
+    lock: bool = later(False)
+
+    def ports_of(self, index: int) -> tuple[PublishedPort, ...]:
+        """Return the ports of one replica, counted from 1: the first has those written, each further one the next."""
+        return tuple(
+            port.model_copy(update={"published": port.published + index - 1}) if port.published else port
+            for port in self.ports
+        )
+
+    @property
+    def joins(self) -> tuple[str, ...]:
+        """The other services whose namespaces or volumes this one uses: it is made anew when they are."""
+        modes = (self.network_mode, self.pid, self.ipc)
+        names = {mode.partition(":")[2] for mode in modes if mode.startswith("service:")}
+        return tuple(sorted(names | {source.partition(":")[0] for source in self.volumes_from}))
