@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,23 +15,28 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, InvalidArgument, NotFound
 
+from broker.appspec import Healthcheck, Hook, Restart
 from device.engine import labels
 from device.engine.api_versions import unknown_to
 from device.engine.docker_spec import (
     archive,
     container_options,
     endpoint_options,
+    healthcheck_of,
     host_options,
     ipam,
     with_later_endpoint_options,
     with_later_host_options,
     with_later_options,
 )
+from device.engine.frames import frames
 from device.engine.port import (
     Container,
+    Details,
     EngineInfo,
     EngineRefused,
     EngineUnavailable,
+    HookResult,
     LogLine,
     NetworkSeen,
     Observed,
@@ -43,6 +49,9 @@ from device.engine.port import (
 
 TIMEOUT_S = 60
 STOP_MARGIN_S = 30
+IMAGE_CHECKS_MAX = 1000
+HOOK_OUTPUT_CHARS = 4096  # for a person to see why it failed
+HOOK_BYTES = 64 * 1024  # the rest is read and dropped: a command that cannot write would never end
 UNFINISHED = ".making"  # ends the name of a container that took more than one call, until the last of them
 _EXIT = re.compile(r"\((\d+)\)")
 _STATES: dict[str, State] = {
@@ -62,6 +71,8 @@ class DockerEngine:
 
     def __init__(self, *, device: str, url: str | None = None) -> None:
         self._device = device
+        self._mine = {"label": f"{labels.DEVICE}={device}"}
+        self._image_checks: dict[str, Healthcheck | None] = {}  # an image is told by digest: what it says never changes
         self._url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         self._client: docker.APIClient | None = None
         self._events: _EventWatch | None = None
@@ -85,17 +96,24 @@ class DockerEngine:
             )
 
     def observe(self) -> Observed:
-        mine = {"label": f"{labels.DEVICE}={self._device}"}
+        containers = self.containers()
+        networks, volumes = self.resources()
+        return Observed(containers, networks, volumes)
+
+    def containers(self) -> tuple[Container, ...]:
+        with _translated():
+            return tuple(_container(item) for item in self._api().containers(all=True, filters=self._mine))
+
+    def resources(self) -> tuple[tuple[NetworkSeen, ...], frozenset[str]]:
         with _translated():
             client = self._api()
-            containers = client.containers(all=True, filters=mine)
-            networks = client.networks(filters=mine)
-            volumes = client.volumes(filters=mine).get("Volumes") or []
-        return Observed(
-            containers=tuple(_container(item) for item in containers),
-            networks=tuple(_network(item) for item in networks),
-            volumes=frozenset(str(item["Name"]) for item in volumes),
-        )
+            networks = client.networks(filters=self._mine)
+            volumes = client.volumes(filters=self._mine).get("Volumes") or []
+        return tuple(_network(item) for item in networks), frozenset(str(item["Name"]) for item in volumes)
+
+    def details(self, container_id: str) -> Details:
+        with _translated():
+            return _details(self._api().inspect_container(container_id))
 
     def has_image(self, image: str) -> bool:
         try:
@@ -204,6 +222,42 @@ class DockerEngine:
     def remove(self, container_id: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
             self._api().remove_container(container_id, force=True, v=False)
+
+    def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
+        with _translated():
+            client = self._api()
+            made = client.exec_create(
+                container_id,
+                list(hook.command),
+                user=hook.user,
+                privileged=hook.privileged,
+                workdir=hook.working_dir or None,
+                environment=dict(hook.environment) or None,
+            )
+            output = _read_exec(client.exec_start(made["Id"], socket=True), timeout_s)
+            if output is None:
+                raise EngineRefused("hook_timeout", f"{' '.join(hook.command)} has not ended after {timeout_s:.0f} s")
+            return HookResult(int(client.exec_inspect(made["Id"])["ExitCode"] or 0), output)
+
+    def set_restart(self, container_id: str, restart: Restart) -> None:
+        with _translated():
+            self._api().update_container(
+                container_id, restart_policy={"Name": restart.policy, "MaximumRetryCount": restart.retries}
+            )
+
+    def image_healthcheck(self, image: str) -> Healthcheck | None:
+        if image not in self._image_checks:
+            with _translated():
+                config = self._api().inspect_image(image).get("Config") or {}
+            if len(self._image_checks) >= IMAGE_CHECKS_MAX:
+                self._image_checks.clear()
+            try:
+                self._image_checks[image] = healthcheck_of(config.get("Healthcheck"))
+            except ValueError as error:
+                raise EngineRefused(
+                    "bad_healthcheck", f"the health check of {image} makes no sense: {error}"
+                ) from error
+        return self._image_checks[image]
 
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
@@ -370,6 +424,19 @@ def _container(item: dict[str, Any]) -> Container:
         exit_code=int(exit_match[1]) if exit_match else None,
         image=str(item.get("Image", "")),
         release=str(marks.get(labels.RELEASE, "")),
+        index=int(marks.get(labels.INDEX, "1")),
+    )
+
+
+def _details(found: dict[str, Any]) -> Details:
+    state = found["State"]
+    started = _at_ns(str(state.get("StartedAt", "")))
+    ended = state.get("Status") not in ("created", "running", "paused")
+    return Details(
+        started_at_ms=started // 1_000_000 if started is not None and started > 0 else None,
+        restarts=int(found.get("RestartCount") or 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        exit_code=int(state["ExitCode"]) if ended else None,
     )
 
 
@@ -399,10 +466,34 @@ def _since(since_ns: int) -> float | None:
 
 def _log_line(raw: bytes) -> LogLine | None:
     stamp, _, text = raw.decode(errors="replace").partition(" ")
+    at_ns = _at_ns(stamp)
+    return None if at_ns is None else LogLine(at_ns=at_ns, stream="out", text=text.rstrip("\r"))
+
+
+def _at_ns(stamp: str) -> int | None:
+    """Return the nanoseconds since 1970 of a time stamp with up to nine digits of a second; negative: never."""
     try:
         whole, _, fraction = stamp.rstrip("Z").partition(".")
         at = datetime.fromisoformat(whole).replace(tzinfo=UTC)
     except ValueError:
         return None
-    at_ns = int(at.timestamp()) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or 0)
-    return LogLine(at_ns=at_ns, stream="out", text=text.rstrip("\r"))
+    return int(at.timestamp()) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or 0)
+
+
+def _read_exec(stream: Any, timeout_s: float) -> str | None:
+    """Read what a command writes until it ends; None when it has not by then."""
+    deadline = time.monotonic() + timeout_s
+    kept = bytearray()
+    link = getattr(stream, "_sock", stream)
+    try:
+        while (left_s := deadline - time.monotonic()) > 0:
+            link.settimeout(left_s)
+            chunk = link.recv(16 * 1024)
+            if not chunk:
+                return b"".join(data for _, data in frames(bytes(kept))).decode(errors="replace")[:HOOK_OUTPUT_CHARS]
+            kept += chunk[: max(0, HOOK_BYTES - len(kept))]
+    except TimeoutError:
+        pass
+    finally:
+        link.close()
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docker.types import DeviceRequest, IPAMConfig, IPAMPool
@@ -16,6 +16,7 @@ from device.engine.api_versions import older
 from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork
 
 NANO = 1_000_000  # nanoseconds in a millisecond
+DAY_MS = 24 * 3600 * 1000  # more than any check of sense asks for
 INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 
 
@@ -251,6 +252,26 @@ def _healthcheck(check: Healthcheck) -> dict[str, Any]:
         "start_period": check.start_period_ms * NANO,
         "retries": check.retries,
     }
+
+
+def healthcheck_of(config: Mapping[str, Any] | None) -> Healthcheck | None:
+    """Return the check an image's configuration holds, with the engine's defaults; None without one."""
+    test = tuple((config or {}).get("Test") or ())
+    if config is None or not test or test[0] == "NONE":
+        return None
+    defaults = Healthcheck(test=test)
+
+    def millis(key: str, default: int) -> int:
+        return min(-(-int(config.get(key) or 0) // NANO), DAY_MS) or default
+
+    return Healthcheck(
+        test=test,
+        interval_ms=millis("Interval", defaults.interval_ms),
+        timeout_ms=millis("Timeout", defaults.timeout_ms),
+        start_period_ms=millis("StartPeriod", 0),
+        start_interval_ms=millis("StartInterval", 0) or None,
+        retries=min(int(config.get("Retries") or 0), 1000) or defaults.retries,
+    )
 
 
 def _is_by_options(mount: BindOrVolume) -> bool:

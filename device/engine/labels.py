@@ -7,6 +7,7 @@ from broker.appspec import LABEL_PREFIX
 DEVICE = LABEL_PREFIX + "device"  # whose worker made it; nothing without it is ever touched
 INSTANCE = LABEL_PREFIX + "instance"
 SERVICE = LABEL_PREFIX + "service"
+INDEX = LABEL_PREFIX + "index"  # which of the service's replicas; without it the first
 HASH = LABEL_PREFIX + "hash"  # what it was made from: identity is this, never a comparison with inspect output
 RELEASE = LABEL_PREFIX + "release"
 RESOURCE = LABEL_PREFIX + "resource"  # the name of a network or volume inside its app

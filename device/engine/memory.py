@@ -10,14 +10,17 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
+from broker.appspec import Healthcheck, Hook, Restart
 from device.engine import labels
 from device.engine.api_versions import unknown_to
 from device.engine.port import (
     Container,
+    Details,
     EngineInfo,
     EngineRefused,
     EngineUnavailable,
     Health,
+    HookResult,
     LogLine,
     NetworkSeen,
     Observed,
@@ -35,25 +38,47 @@ class MemoryEngine:
     """Holds containers, networks, volumes and images as values."""
 
     def __init__(self) -> None:
-        self.containers: dict[str, Container] = {}
+        self.by_id: dict[str, Container] = {}
         self.specs: dict[str, WantedContainer] = {}
         self.networks: dict[str, NetworkSeen] = {}
         self.volumes: set[str] = set()
         self.images: set[str] = set()
         self.registry: set[str] = set()
+        self.image_checks: dict[str, Healthcheck] = {}
+        self.hooks: list[tuple[str, Hook]] = []  # those that ran, with the container's name
+        self.hook_results: dict[tuple[str, ...], HookResult] = {}  # by command; the others end with 0
+        self._details: dict[str, Details] = {}
         self.available = True
         self.calls: list[str] = []
         self._numbers = itertools.count(1)
+        self._ticks = itertools.count(1_700_000_000)
         self._event = threading.Event()
         self._closed = False
 
     # --- for tests
 
-    def become(self, service: str, state: State, health: Health = "none", exit_code: int | None = None) -> None:
-        """Put all containers of `service` into a state."""
-        for key, container in self.containers.items():
-            if container.service == service:
-                self.containers[key] = replace(container, state=state, health=health, exit_code=exit_code)
+    def become(
+        self,
+        service: str,
+        state: State,
+        health: Health = "none",
+        exit_code: int | None = None,
+        *,
+        restarts: int = 0,
+        oom_killed: bool = False,
+    ) -> None:
+        """Put all containers of `service` into a state; `restarts` more than they had."""
+        for key, container in self.by_id.items():
+            if container.service != service:
+                continue
+            self.by_id[key] = replace(container, state=state, health=health, exit_code=exit_code)
+            told = self._details.get(key, Details(self._now_ms(), 0, oom_killed=False, exit_code=None))
+            self._details[key] = replace(
+                told,
+                started_at_ms=self._now_ms() if restarts else told.started_at_ms,
+                restarts=told.restarts + restarts,
+                oom_killed=oom_killed,
+            )
         self._event.set()
 
     # --- the port
@@ -64,7 +89,21 @@ class MemoryEngine:
 
     def observe(self) -> Observed:
         self._answer("observe")
-        return Observed(tuple(self.containers.values()), tuple(self.networks.values()), frozenset(self.volumes))
+        return Observed(tuple(self.by_id.values()), tuple(self.networks.values()), frozenset(self.volumes))
+
+    def containers(self) -> tuple[Container, ...]:
+        self._answer("containers")
+        return tuple(self.by_id.values())
+
+    def resources(self) -> tuple[tuple[NetworkSeen, ...], frozenset[str]]:
+        self._answer("resources")
+        return tuple(self.networks.values()), frozenset(self.volumes)
+
+    def details(self, container_id: str) -> Details:
+        self._answer("details")
+        container = self._known(container_id)
+        told = self._details.get(container_id, Details(None, 0, oom_killed=False, exit_code=None))
+        return replace(told, exit_code=None if container.state == "running" else container.exit_code)
 
     def has_image(self, image: str) -> bool:
         self._answer("has_image")
@@ -89,7 +128,7 @@ class MemoryEngine:
 
     def remove_network(self, network: NetworkSeen) -> None:
         self._answer("remove_network")
-        users = [c for key, c in self.containers.items() if network.name in self.specs[key].networks]
+        users = [c for key, c in self.by_id.items() if network.name in self.specs[key].networks]
         if any(user.state == "running" for user in users):
             raise EngineRefused("engine_refused", f"network {network.name} is in use")
         self.networks.pop(network.name, None)
@@ -104,18 +143,18 @@ class MemoryEngine:
             raise EngineRefused("engine_too_old", f"API {API} does not know {'; '.join(unknown)}")
         if container.image not in self.images:
             raise EngineRefused("not_found", f"no such image: {container.image}")
-        if any(seen.name == container.name for seen in self.containers.values()):
+        if any(seen.name == container.name for seen in self.by_id.values()):
             raise EngineRefused("engine_refused", f"the name {container.name} is in use")
         missing = [network for network in container.networks if network not in self.networks]
         if missing:
             raise EngineRefused("not_found", f"network {missing[0]} not found")
-        names = {seen.name for seen in self.containers.values()}
+        names = {seen.name for seen in self.by_id.values()}
         absent = [name for name in container.joined.values() if name not in names]
         if absent:
             raise EngineRefused("not_found", f"no such container: {absent[0]}")
         key = f"c{next(self._numbers):011d}"
         self.specs[key] = container
-        self.containers[key] = Container(
+        self.by_id[key] = Container(
             id=key,
             name=container.name,
             instance=container.instance,
@@ -124,30 +163,54 @@ class MemoryEngine:
             state="created",
             image=container.image,
             release=container.release,
+            index=int(container.labels.get(labels.INDEX, "1")),
         )
         self._event.set()
 
     def start(self, container_id: str) -> None:
         self._answer("start")
         container = self._known(container_id)
-        check = self.specs[container_id].spec.healthcheck
-        self.containers[container_id] = replace(
+        want = self.specs[container_id]
+        check = want.spec.healthcheck or self.image_checks.get(want.image)
+        self._details[container_id] = Details(self._now_ms(), 0, oom_killed=False, exit_code=None)
+        self.by_id[container_id] = replace(
             container, state="running", health="none" if check is None else "starting", exit_code=None
         )
         self._event.set()
 
     def stop(self, container_id: str, *, grace_s: int) -> None:
         self._answer("stop")
-        container = self.containers.get(container_id)
+        container = self.by_id.get(container_id)
         if container is not None and container.state == "running":
-            self.containers[container_id] = replace(container, state="exited", health="none", exit_code=137)
+            self.by_id[container_id] = replace(container, state="exited", health="none", exit_code=137)
             self._event.set()
 
     def remove(self, container_id: str) -> None:
         self._answer("remove")
-        self.containers.pop(container_id, None)
+        self.by_id.pop(container_id, None)
         self.specs.pop(container_id, None)
+        self._details.pop(container_id, None)
         self._event.set()
+
+    def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
+        self._answer("run_hook")
+        container = self._known(container_id)
+        if container.state != "running":
+            raise EngineRefused("engine_refused", f"container {container.name} is not running")
+        self.hooks.append((container.name, hook))
+        return self.hook_results.get(hook.command, HookResult(0, ""))
+
+    def set_restart(self, container_id: str, restart: Restart) -> None:
+        self._answer("set_restart")
+        self._known(container_id)
+        want = self.specs[container_id]
+        self.specs[container_id] = replace(want, spec=want.spec.model_copy(update={"restart": restart}))
+
+    def image_healthcheck(self, image: str) -> Healthcheck | None:
+        self._answer("image_healthcheck")
+        if image not in self.images:
+            raise EngineRefused("not_found", f"no such image: {image}")
+        return self.image_checks.get(image)
 
     def remove_volume(self, name: str) -> None:
         self._answer("remove_volume")
@@ -173,10 +236,14 @@ class MemoryEngine:
         self._closed = True
         self._event.set()
 
+    def _now_ms(self) -> int:
+        """Return a later time than before: here starts are what time is counted by."""
+        return next(self._ticks) * 1000
+
     def _known(self, container_id: str) -> Container:
-        if container_id not in self.containers:
+        if container_id not in self.by_id:
             raise EngineRefused("not_found", f"no such container: {container_id}")
-        return self.containers[container_id]
+        return self.by_id[container_id]
 
     def _answer(self, call: str) -> None:
         self.calls.append(call)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from broker.appspec import Attachment, Pool, Service
+from broker.appspec import Attachment, Healthcheck, Hook, Pool, Restart, Service
 from broker.errors import Passing, Refused
 
 Health = Literal["none", "starting", "healthy", "unhealthy"]
@@ -39,6 +39,25 @@ class Container:
     exit_code: int | None = None
     image: str = ""
     release: str = ""
+    index: int = 1  # which of a service's replicas it is
+
+
+@dataclass(frozen=True)
+class Details:
+    """What only an inspection of one container tells."""
+
+    started_at_ms: int | None  # of its newest start, milliseconds since 1970 by the engine's clock
+    restarts: int  # by the restart policy, since it was made or last started by us
+    oom_killed: bool
+    exit_code: int | None  # None while it runs and before it ran
+
+
+@dataclass(frozen=True)
+class HookResult:
+    """How a command inside a container ended, and the beginning of what it wrote, out and err together."""
+
+    exit_code: int
+    output: str
 
 
 @dataclass(frozen=True)
@@ -170,6 +189,15 @@ class Engine(Protocol):
     def observe(self) -> Observed:
         """List what is ours: containers, networks, volumes."""
 
+    def containers(self) -> tuple[Container, ...]:
+        """List our containers: one call, for the round in which nothing has changed."""
+
+    def resources(self) -> tuple[tuple[NetworkSeen, ...], frozenset[str]]:
+        """List our networks, and the names of our volumes."""
+
+    def details(self, container_id: str) -> Details:
+        """Inspect one container: where a state changed, or a release is being judged."""
+
     def has_image(self, image: str) -> bool:
         """Say whether `image` (`host/repository@sha256:..`) can be started without fetching."""
 
@@ -186,6 +214,15 @@ class Engine(Protocol):
         """Make the container whole, with its networks and files, without starting it; or leave nothing that counts."""
 
     def start(self, container_id: str) -> None: ...
+
+    def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
+        """Run a command in a running container and wait for its end; refused as `hook_timeout` when none comes."""
+
+    def set_restart(self, container_id: str, restart: Restart) -> None:
+        """Change the restart policy in place; an engine that cannot refuses it as `not_supported`."""
+
+    def image_healthcheck(self, image: str) -> Healthcheck | None:
+        """Return the check an image brings along. A service without one of its own has this."""
 
     def stop(self, container_id: str, *, grace_s: int) -> None:
         """Ask it to end, kill it after `grace_s`; an absent or stopped container is fine."""

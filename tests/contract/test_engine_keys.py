@@ -6,6 +6,7 @@ The memory engine takes the same, and both refuse alike what their API does not 
 from __future__ import annotations
 
 import io
+import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import docker
 import pytest
 
 from broker.appspec import AppSpec, Attachment, Network, Service, Volume
+from broker.ids import new_id
 from device.engine.docker import UNFINISHED, DockerEngine
 from device.engine.memory import MemoryEngine
 from device.engine.port import Engine, EngineRefused
@@ -24,8 +26,13 @@ from tests.harness.engine import device_engine, docker_client, push_image, regis
 REPOSITORY = "oaaaaaaaaaaa/aaaaaaaaaaaa/web"
 SLEEP = ["/bin/busybox", "sleep", "60"]
 NULL = "/dev/null"
-NET = "hello.iaaaaaaaaaaa.default"
-OTHER = "hello.iaaaaaaaaaaa.other"
+# Names on an engine are made of the instance, and addresses must not overlap: other runs may share this engine.
+INSTANCE = new_id("i")
+APP = f"hello.{INSTANCE}"
+NET = f"{APP}.default"
+OTHER = f"{APP}.other"
+V4 = f"10.{secrets.randbelow(100) + 150}.{secrets.randbelow(256)}"
+V6 = f"fd{secrets.randbelow(90) + 10}:{secrets.randbelow(9000) + 1000}"
 
 Keys = dict[str, Any]
 Path = tuple[str, ...]
@@ -164,7 +171,7 @@ SERVICE: dict[str, tuple[Keys, dict[Path, Any]]] = {
         {"logging": {"driver": "local", "options": {"max-size": "1m"}}},
         host(LogConfig={"Type": "local", "Config": {"max-size": "1m"}}),
     ),
-    "mount.source": (m(type="volume", source="data"), mount("volume", Source="hello.iaaaaaaaaaaa.data")),
+    "mount.source": (m(type="volume", source="data"), mount("volume", Source=f"{APP}.data")),
     "mount.read_only": (
         m(type="volume", source="data", read_only=True),
         {("HostConfig", "Mounts", "0", "ReadOnly"): True},
@@ -190,8 +197,8 @@ SERVICE: dict[str, tuple[Keys, dict[Path, Any]]] = {
         host(Tmpfs={"/m": "size=65536,uid=5,gid=6,mode=700,exec,ro"}),
     ),
     "attachment.aliases": (on(aliases=["www"]), endpoint(Aliases=["web", "www"])),
-    "attachment.ipv4_address": (on(ipv4_address="10.213.0.9"), endpoint(IPAMConfig={"IPv4Address": "10.213.0.9"})),
-    "attachment.ipv6_address": (on(ipv6_address="fd00:213::9"), endpoint(IPAMConfig={"IPv6Address": "fd00:213::9"})),
+    "attachment.ipv4_address": (on(ipv4_address=f"{V4}.9"), endpoint(IPAMConfig={"IPv4Address": f"{V4}.9"})),
+    "attachment.ipv6_address": (on(ipv6_address=f"{V6}::9"), endpoint(IPAMConfig={"IPv6Address": f"{V6}::9"})),
     "attachment.link_local_ips": (
         on(link_local_ips=["169.254.3.4"]),
         endpoint(IPAMConfig={"LinkLocalIPs": ["169.254.3.4"]}),
@@ -219,6 +226,12 @@ ELSEWHERE = {
     "image": "test_engine.py pulls it",
     "depends_on": "the plan's",
     "telemetry": "a mount or a host name",
+    "replicas": "the plan's",
+    "post_start": "test_engine.py runs hooks",
+    "pre_stop": "test_engine.py runs hooks",
+    "redis": "a mount",
+    "display": "a mount",
+    "lock": "a mount",
     "update": "the plan's",
     "rollback": "the plan's",
     "storage_opt": "needs a disk with quotas; tests/unit/device/test_docker_spec_keys.py",
@@ -231,31 +244,31 @@ NETWORK: dict[str, tuple[Keys, Keys]] = {
     "labels": ({"labels": {"x": "y"}}, {"Labels.x": "y"}),
     "options": ({"options": {MTU: "1400"}}, {f"Options.{MTU}": "1400"}),
     "subnet": (
-        {"subnet": "10.213.9.0/24", "gateway": "10.213.9.1"},
-        {"IPAM.Config": [{"Subnet": "10.213.9.0/24", "Gateway": "10.213.9.1"}]},
+        {"subnet": f"{V4}.0/24", "gateway": f"{V4}.1"},
+        {"IPAM.Config": [{"Subnet": f"{V4}.0/24", "Gateway": f"{V4}.1"}]},
     ),
     "pools": (
         {
             "enable_ipv6": True,
             "pools": [
-                {"subnet": "10.213.8.0/24", "ip_range": "10.213.8.128/25", "aux_addresses": {"a": "10.213.8.130"}},
-                {"subnet": "fd00:2138::/64"},
+                {"subnet": f"{V4}.0/24", "ip_range": f"{V4}.128/25", "aux_addresses": {"a": f"{V4}.130"}},
+                {"subnet": f"{V6}::/64"},
             ],
         },
         {
             "EnableIPv6": True,
             "IPAM.Config": [
                 {
-                    "Subnet": "10.213.8.0/24",
-                    "IPRange": "10.213.8.128/25",
-                    "AuxiliaryAddresses": {"a": "10.213.8.130"},
+                    "Subnet": f"{V4}.0/24",
+                    "IPRange": f"{V4}.128/25",
+                    "AuxiliaryAddresses": {"a": f"{V4}.130"},
                 },
-                {"Subnet": "fd00:2138::/64"},
+                {"Subnet": f"{V6}::/64"},
             ],
         },
     ),
 }  # fmt: skip
-POOLS = {"enable_ipv6": True, "pools": [{"subnet": "10.213.0.0/24"}, {"subnet": "fd00:213::/64"}]}
+POOLS = {"enable_ipv6": True, "pools": [{"subnet": f"{V4}.0/24"}, {"subnet": f"{V6}::/64"}]}
 
 
 class Bench:
@@ -269,7 +282,9 @@ class Bench:
         registry_address, _, rest = self.image.partition("/")
         digest = rest.partition("@")[2]
         made = section(
-            {name: service(digest=digest) | {"command": SLEEP} | keys for name, keys in services.items()}, **top
+            {name: service(digest=digest) | {"command": SLEEP} | keys for name, keys in services.items()},
+            instance=INSTANCE,
+            **top,
         )
         return wanted(made, Place(device=self.device, registry=registry_address, intake={}))
 
@@ -286,7 +301,7 @@ class Bench:
         for name in sorted(app.containers, reverse=True, key=lambda name: name != "web"):
             self.engine.create(app.containers[name])
 
-    def seen(self, name: str = "hello.iaaaaaaaaaaa.web") -> Any:
+    def seen(self, name: str = f"{APP}.web") -> Any:
         assert self.client is not None
         return self.client.inspect_container(name)
 
@@ -364,7 +379,7 @@ def test_the_memory_engine_takes_the_key_as_well(in_memory: Bench, key: str) -> 
 def test_a_service_joins_another_of_its_app(on_docker: Bench, key: str) -> None:
     keys, path = JOINING[key]
     on_docker.up(on_docker.web(keys | {"depends_on": {"db": {}}}, db={"ipc": "shareable"}))
-    other = on_docker.seen("hello.iaaaaaaaaaaa.db")
+    other = on_docker.seen(f"{APP}.db")
     names = {other["Id"], other["Name"].lstrip("/")}
     assert at(on_docker.seen(), path) in {f"container:{n}" for n in names} | {f"{n}:ro" for n in names}
 
@@ -407,7 +422,7 @@ def test_the_options_and_labels_of_a_volume_show(on_docker: Bench) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
     app = on_docker.app({"web": {}}, volumes={"data": {"options": options, "labels": {"x": "y"}}})
     on_docker.up(app)
-    seen = on_docker.client.inspect_volume("hello.iaaaaaaaaaaa.data")
+    seen = on_docker.client.inspect_volume(f"{APP}.data")
     assert (seen["Driver"], seen["Options"], seen["Labels"]["x"]) == ("local", options, "y")
 
 
@@ -434,7 +449,7 @@ def test_configs_and_secrets_are_in_the_container_before_it_starts(on_docker: Be
     on_docker.up(with_files(on_docker))
     found = {}
     for path in ("/etc/deep/er/c", "/run/secrets/s"):
-        stream, _ = on_docker.client.get_archive("hello.iaaaaaaaaaaa.web", path)
+        stream, _ = on_docker.client.get_archive(f"{APP}.web", path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
             (member,) = tar.getmembers()
             file = tar.extractfile(member)
@@ -445,7 +460,7 @@ def test_configs_and_secrets_are_in_the_container_before_it_starts(on_docker: Be
         "/run/secrets/s": (b"\x00\xff", 0, 0, "0o400"),
     }
     (seen,) = on_docker.engine.observe().containers
-    assert seen.name == "hello.iaaaaaaaaaaa.web"
+    assert seen.name == f"{APP}.web"
 
 
 def test_a_container_with_files_is_seen_as_what_was_wanted(bench: Bench) -> None:
@@ -469,6 +484,6 @@ def test_a_container_that_was_left_half_made_is_not_taken_for_what_is_wanted(on_
     assert on_docker.client is not None
     app = on_docker.web({})
     on_docker.up(app)
-    on_docker.client.rename("hello.iaaaaaaaaaaa.web", "hello.iaaaaaaaaaaa.web" + UNFINISHED)
+    on_docker.client.rename(f"{APP}.web", f"{APP}.web" + UNFINISHED)
     (seen,) = on_docker.engine.observe().containers
     assert seen.hash == ""

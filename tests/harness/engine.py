@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,10 +50,12 @@ def registry(folder: Path) -> Iterator[str]:
         server.stop()
 
 
-def push_image(client: docker.APIClient, address: str, repository: str, content: bytes) -> str:
-    """Import, push and forget an image; return `address/repository@digest`."""
+def push_image(
+    client: docker.APIClient, address: str, repository: str, content: bytes, *, changes: Sequence[str] = ()
+) -> str:
+    """Import, push and forget an image; return `address/repository@digest`. `changes` are lines of a Dockerfile."""
     name = f"{address}/{repository}"
-    client.import_image_from_data(busybox_tar({"content": content}), repository=name, tag="test")
+    client.import_image_from_data(busybox_tar({"content": content}), repository=name, tag="test", changes=list(changes))
     digest = ""
     for event in client.push(name, tag="test", stream=True, decode=True, auth_config={"registrytoken": "none"}):
         assert "error" not in event, event

@@ -102,11 +102,11 @@ class Device:
 
     def live(self) -> None:
         """Let time pass: checks get well, and what runs once ends."""
-        for key, container in self.engine.containers.items():
+        for key, container in self.engine.by_id.items():
             if container.state == "running" and container.health in ("starting", "unhealthy"):
-                self.engine.containers[key] = replace(container, health="healthy")
+                self.engine.by_id[key] = replace(container, health="healthy")
             if container.state == "running" and container.service == "job":
-                self.engine.containers[key] = replace(container, state="exited", exit_code=0)
+                self.engine.by_id[key] = replace(container, state="exited", exit_code=0)
 
     def converge(self, wanted_apps: Sequence[Wanted]) -> int:
         """Go on until a plan is empty; return after how many rounds."""
@@ -130,16 +130,16 @@ def worlds(draw: st.DrawFn, before: Sequence[Wanted]) -> MemoryEngine:
     for _ in range(draw(st.integers(0, 12))):
         device.round(before)
     numbers = itertools.count(1)
-    for key, container in sorted(engine.containers.items()):
+    for key, container in sorted(engine.by_id.items()):
         fate = draw(st.sampled_from(["", "", "", "ended", "crashes", "ill", "twin", "gone"]))
         if fate == "ended":
             code = 0 if container.service == "job" else draw(st.sampled_from([0, 1, 137]))
-            engine.containers[key] = replace(container, state="exited", exit_code=code, health="none")
+            engine.by_id[key] = replace(container, state="exited", exit_code=code, health="none")
         elif fate == "crashes" and container.service != "job":
-            engine.containers[key] = replace(container, health="unhealthy", state="running")
+            engine.by_id[key] = replace(container, health="unhealthy", state="running")
         elif fate == "twin":
             twin = replace(container, id=f"t{next(numbers)}", name=f"twin-{next(numbers)}")
-            engine.containers[twin.id], engine.specs[twin.id] = twin, engine.specs[key]
+            engine.by_id[twin.id], engine.specs[twin.id] = twin, engine.specs[key]
         elif fate == "gone":
             engine.remove(key)
     if draw(st.booleans()):
@@ -163,10 +163,10 @@ def test_every_world_becomes_what_is_wanted_in_a_few_rounds(story: tuple[MemoryE
     engine, now = story
     Device(engine).converge(now)
     wanted_hashes = sorted(c.hash for app in now for c in app.containers.values())
-    assert sorted(c.hash for c in engine.containers.values()) == wanted_hashes  # one each, and nothing else
+    assert sorted(c.hash for c in engine.by_id.values()) == wanted_hashes  # one each, and nothing else
     assert sorted(n.hash for n in engine.networks.values()) == sorted(n.hash for app in now for n in app.networks)
     assert {v.name for app in now for v in app.volumes} <= engine.volumes
-    for container in engine.containers.values():
+    for container in engine.by_id.values():
         assert (container.state, container.exit_code) in [("running", None), ("exited", 0)]
 
 
@@ -211,10 +211,10 @@ def test_nothing_of_an_app_is_touched_before_all_its_images_are_here(
     device = Device(engine, check)
     here = engine.images | engine.registry
     held_up = {app.instance for app in now if not set(images_needed([app], engine.observe())) <= here}
-    before = {key for key, container in engine.containers.items() if container.instance in held_up}
+    before = {key for key, container in engine.by_id.items() if container.instance in held_up}
     for _ in range(3):
         device.round(now)
-    assert {key for key, container in engine.containers.items() if container.instance in held_up} == before
+    assert {key for key, container in engine.by_id.items() if container.instance in held_up} == before
     engine.registry = late
     device.converge(now)
 
@@ -227,10 +227,10 @@ def test_a_change_of_one_app_leaves_the_containers_of_the_others_running(data: s
     engine = with_images(before, (changed,))
     device = Device(engine)
     device.converge(before)
-    others = {key: c for key, c in engine.containers.items() if c.instance != changed.instance}
+    others = {key: c for key, c in engine.by_id.items() if c.instance != changed.instance}
     networks = {key: n for key, n in engine.networks.items() if n.instance != changed.instance}
     device.converge((changed, *before[1:]))
-    assert {key: c for key, c in engine.containers.items() if c.instance != changed.instance} == others
+    assert {key: c for key, c in engine.by_id.items() if c.instance != changed.instance} == others
     assert {key: n for key, n in engine.networks.items() if n.instance != changed.instance} == networks
 
 
@@ -247,7 +247,7 @@ def test_a_service_is_never_made_before_what_it_depends_on_is_as_it_asks(
             if isinstance(step, Create | Start):
                 want = asked[step.container.hash]
                 for other, dependency in want.spec.depends_on.items():
-                    twins = [c for c in engine.containers.values() if (c.instance, c.service) == (want.instance, other)]
+                    twins = [c for c in engine.by_id.values() if (c.instance, c.service) == (want.instance, other)]
                     assert any(holds(dependency.condition, twin) for twin in twins), f"{want.service} before {other}"
 
     Device(engine, check).converge(now)

@@ -96,11 +96,11 @@ class Stage:
 
     def runs(self) -> list[str]:
         """Return what runs, by app and image."""
-        running = [c for c in self.engine.containers.values() if c.state == "running"]
+        running = [c for c in self.engine.by_id.values() if c.state == "running"]
         return sorted(f"{c.name.partition('.')[0]} {'one' if c.image == WEB_IMAGE else 'two'}" for c in running)
 
     def ids(self) -> set[str]:
-        return set(self.engine.containers)
+        return set(self.engine.by_id)
 
 
 class Rounds(Script):
@@ -432,7 +432,7 @@ def test_a_release_that_cannot_be_started_is_failed_after_its_time_and_the_good_
     start = MemoryEngine.start
 
     def refusing(self: MemoryEngine, container_id: str) -> None:
-        if self.containers[container_id].image == NEW_IMAGE:
+        if self.by_id[container_id].image == NEW_IMAGE:
             raise EngineRefused("engine_refused", "no such command")
         start(self, container_id)
 
