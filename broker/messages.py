@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from broker.appspec import AppSpec
+from broker.appspec import AppSpec, later
 from broker.canonical import digest_of
 from broker.ids import AppId, DeviceId, Digest, InstanceId, Name, OrgId
 
 RANGES_MAX = 32
 TRUST_CHAIN_MAX = 16
+PLAN_LINES_MAX = 64  # of one app: three lines a service cover twenty services; the rest is counted in the last line
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Boot = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -284,7 +285,7 @@ class Condition(Part):
 
 
 class ServiceStatus(Part):
-    """One service as the engine shows it."""
+    """One container of a service as the engine shows it. `image` is what is wanted, `digest` what runs."""
 
     name: str
     state: Literal["waiting", "created", "running", "restarting", "exited", "missing"]
@@ -293,6 +294,10 @@ class ServiceStatus(Part):
     image: str = ""
     exit_code: int | None = None
     reason: Sentence = ""
+    index: int = later(1)
+    restarts: int = later(0)
+    started_at_ms: int | None = later(None)
+    digest: str = later("")
 
 
 class InstanceStatus(Part):
@@ -305,6 +310,8 @@ class InstanceStatus(Part):
     state: Literal["updating", "converged", "degraded", "failed", "removing"]
     message: Sentence = ""
     services: tuple[ServiceStatus, ...] = ()
+    conditions: tuple[Condition, ...] = later(())
+    plan: Annotated[tuple[Sentence, ...], Field(max_length=PLAN_LINES_MAX)] = later(())
 
 
 class Status(Message):

@@ -18,7 +18,9 @@ from device.policy import Policy
 from device.reconcile.execute import TokenFor, execute
 from device.reconcile.health import Verdict, gate_s, judge
 from device.reconcile.judgements import Judgement, Judgements, choose
+from device.reconcile.lock import HeldLock
 from device.reconcile.plan import images_needed, plan
+from device.reconcile.requests import Answer, Request, Requests, Resync
 from device.reconcile.steps import Plan, Pull, line
 from device.reconcile.wanted import Place, Wanted, wanted
 
@@ -72,13 +74,22 @@ class Reconciler:
     report: Callable[[Report], None]
     progress: Callable[[str, int, int], None]
     observed: Callable[[Sequence[Wanted], Observed], None]  # told after every snapshot: log followers and forwarders
+    lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
     _failures: int = 0
+
+    def __post_init__(self) -> None:
+        self._requests = Requests(self.mailbox.poke)
+
+    def ask(self, request: Request, answer: Answer) -> None:
+        """Ask for something besides the desired state, from any thread; answered once, soon, on another thread."""
+        self._requests.ask(request, answer)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until `stopping`; the mailbox wakes it, so stop it by setting the event and poking the mailbox."""
         self.judgements.load()
         while not stopping.is_set():
+            self._take_requests()
             desired = self.mailbox.newest
             if desired is None:
                 self.report(Report(None, ()))
@@ -87,6 +98,14 @@ class Reconciler:
                 pause_s = self._guarded_round(desired, stopping)
             if not stopping.is_set():
                 self.mailbox.wait(pause_s)
+
+    def _take_requests(self) -> None:
+        for request, answer in self._requests.taken():
+            if isinstance(request, Resync):
+                self._attempts.clear()
+                answer(True, "looking again")
+            else:
+                answer(False, f"this worker does not do {type(request).__name__.lower()}")
 
     def _guarded_round(self, desired: DesiredState, stopping: threading.Event) -> float:
         try:

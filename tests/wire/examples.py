@@ -404,6 +404,31 @@ STATUS = messages.Status(
     disk_free_bytes=1 << 33,
     link={"sent": 100},
 )
+LATER_STATUS = STATUS.model_copy(
+    update={
+        "instances": (
+            STATUS.instances[0].model_copy(
+                update={
+                    "services": (
+                        STATUS.instances[0]
+                        .services[0]
+                        .model_copy(
+                            update={
+                                "index": 2,
+                                "restarts": 3,
+                                "started_at_ms": 1_700_000_000_000,
+                                "digest": "sha256:" + "6" * 64,
+                            }
+                        ),
+                    ),
+                    "conditions": (messages.Condition(type="Waiting", status=True, reason="locked", message="busy"),),
+                    "plan": ("stop web 0123456789ab: made from 1, wanted 2",),
+                }
+            ),
+        )
+    }
+)
+
 PROGRESS = messages.Progress(conn=CONN, n=4, instance=SECTION.instance, phase="pull", done=10, total=200)
 BATCH = messages.Batch(
     conn=CONN,
@@ -448,6 +473,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example("reply", channels.REPLY, REPLY),
     Example("stream-up", channels.STREAM_U, FRAME),
     Example("desired-later", channels.DESIRED, DESIRED.model_copy(update={"apps": (LATER_SECTION,)})),
+    Example("status-later", channels.STATUS, LATER_STATUS),
 )
 
 SAMPLES_SENT = [Sample(1_700_000_000_000, {"height": "1.5"}), Sample(1_700_000_000_100, {"height": "é", "": "0"})]

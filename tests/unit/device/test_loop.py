@@ -15,6 +15,7 @@ from device.policy import Policy
 from device.reconcile.health import gate_s
 from device.reconcile.judgements import Judgements
 from device.reconcile.loop import RESYNC_S, WAITING_S, Reconciler, Report
+from device.reconcile.requests import Resync
 from device.reconcile.wanted import wanted
 from tests.harness.apps import OTHER_DIGEST, PLACE, section, service
 from tests.unit.device.fakes import FakeClock, Script, desired
@@ -288,6 +289,17 @@ def test_a_step_that_failed_is_tried_again_later_and_not_at_once(stage: Stage) -
     assert stage.engine.calls.count("pull") == 1
     stage.clock.sleep(3)
     stage.turns(5)
+    assert stage.engine.calls.count("pull") == 2
+
+
+def test_a_resync_tries_at_once_what_is_backing_off(stage: Stage) -> None:
+    stage.engine.registry.clear()
+    stage.want(ONE)
+    stage.turns(2)
+    answers: list[bool] = []
+    stage.reconciler.ask(Resync(), lambda ok, message: answers.append(ok))
+    stage.turns(2)
+    assert answers == [True]
     assert stage.engine.calls.count("pull") == 2
 
 
