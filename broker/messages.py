@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from broker.appspec import AppSpec, later
+from broker.appspec import AppSpec
+from broker.appspec_values import later
 from broker.canonical import digest_of
 from broker.ids import AppId, DeviceId, Digest, InstanceId, Name, OrgId
 
