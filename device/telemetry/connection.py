@@ -15,9 +15,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from broker.errors import Passing
+from device.telemetry import entry_ids
 
 TIMEOUT_S = 5.0
-SEQUENCE_MAX = 2**64 - 1
 
 Entry = tuple[str, dict[bytes, bytes]]
 Command = tuple[str | bytes | int, ...]
@@ -108,11 +108,24 @@ class Client:
         return StreamInfo(int(info["entries-added"]), int(info["length"]), newest.decode())
 
     def trim_through(self, key: str, entry_id: str) -> int:
-        """Drop the stream's entries up to and with `entry_id`; return how many."""
-        milliseconds, _, sequence = entry_id.partition("-")
-        above = f"{milliseconds}-{min(int(sequence) + 1, SEQUENCE_MAX)}"
+        """Drop the stream's entries up to and with `entry_id`, which is not the last possible one; return how many."""
         with _translated():
-            return int(self._redis.xtrim(key, minid=above, approximate=False))
+            return int(self._redis.xtrim(key, minid=entry_ids.following(entry_id), approximate=False))
+
+    def delete(self, key: str) -> None:
+        """Drop a key and what it holds."""
+        with _translated():
+            self._redis.delete(key)
+
+    def go_on_after(self, key: str, entry_id: str, *, added: int) -> None:
+        """Empty a stream and have it give ids above `entry_id`, as if `added` entries had been in it before."""
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.delete(key)
+            pipeline.xgroup_create(key, "made", id="0", mkstream=True)  # nothing else makes a stream without an entry
+            pipeline.xgroup_destroy(key, "made")
+            pipeline.execute_command("XSETID", key, entry_id, "ENTRIESADDED", added, "MAXDELETEDID", entry_ids.FIRST)
+            pipeline.execute()
 
     def delete_entries(self, key: str, ids: Sequence[str]) -> int:
         with _translated():

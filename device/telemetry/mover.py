@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from broker.payloads import SAMPLES, Sample, pack_samples
+from device.telemetry import entry_ids
 from device.telemetry.buffer import Buffer
-from device.telemetry.connection import Client, Entry, RedisUnavailable
+from device.telemetry.connection import Client, Entry, RedisUnavailable, StreamInfo
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ UNAVAILABLE_S = 0.5
 class Counters:
     """What was seen of one stream: `moved` and `lost` since the intake's own counter began."""
 
-    cursor: str = "0-0"
+    cursor: str = entry_ids.FIRST
     moved: int = 0
     lost: int = 0
 
@@ -80,7 +81,9 @@ class Mover:
     def move(self, stream: str) -> None:
         """Move everything that waits in one stream, a batch at a time."""
         try:
-            while self._move_batch(stream):
+            counters: Counters | None = self._counters(stream)
+            while counters is not None:
+                counters = self._move_batch(stream, counters)
                 self._count = min(COUNT_MAX, self._count * 2)
         except RedisUnavailable:
             # The intake cuts off whoever is owed over 4 MB, and an entry may have 1 MB: so few enough always pass.
@@ -97,16 +100,40 @@ class Mover:
             return Counters()
         return Counters(fields["cursor"], int(fields["moved"]), int(fields["lost"]))
 
-    def _move_batch(self, stream: str) -> bool:
-        counters = self._settled(stream)
-        if counters is None:
-            return False
-        waiting = self._intake.entries(stream, low=f"({counters.cursor}", count=self._count)
+    def intake_is_back(self) -> None:
+        """Have ids go on above what is moved, where a power cut took the intake's tail: before any app gets in.
+
+        Otherwise a clock that went back as well could give new samples ids that count as moved.
+        """
+        for stream in sorted(set(self._streams().values())):
+            counters = self._counters(stream)
+            info = self._intake.stream_info(stream)
+            newest = entry_ids.FIRST if info is None else info.newest
+            if entry_ids.order(newest) < entry_ids.order(counters.cursor) < entry_ids.order(entry_ids.LAST):
+                log.warning("the intake forgot the end of %s, all of which is moved", stream)
+                self._intake.go_on_after(stream, counters.cursor, added=counters.moved + counters.lost)
+
+    def _move_batch(self, stream: str, counters: Counters) -> Counters | None:
+        """Move the oldest entries above the cursor; return the counters after them, None when nothing is left.
+
+        Counted first, read then: what the app erases in between is missing in the next count, and never in both.
+        """
         info = self._intake.stream_info(stream)
-        lost = max(0, newly_lost(counters, added=info.added, length=info.length)) if info is not None else 0
-        entries = _bounded(waiting)
+        if info is None:
+            return self._begin_anew(stream, Counters()) if counters != Counters() else None
+        if entry_ids.order(info.newest) < entry_ids.order(counters.cursor):
+            return self._begin_anew(stream, _as_found(info))
+        lost = newly_lost(counters, added=info.added, length=info.length)
+        if lost < 0:  # a crash before a trim leaves moved entries in the intake: at most one batch
+            lost += len(self._intake.entries(stream, high=counters.cursor, count=COUNT_MAX))
+            if lost < 0:
+                return self._begin_anew(stream, _as_found(info))
+            self._trim(stream, counters.cursor)
+        if counters.cursor == entry_ids.LAST:
+            return self._begin_anew(stream, Counters())
+        entries = _bounded(self._intake.entries(stream, low=f"({counters.cursor}", count=self._count))
         if not entries and not lost:
-            return False
+            return None
         newest = entries[-1][0] if entries else counters.cursor
         after = Counters(newest, counters.moved + len(entries), counters.lost + lost)
         self._buffer.append(
@@ -117,26 +144,26 @@ class Mover:
             gap_causes=((lost, "trimmed_by_app"),) if lost else (),
             cursor=(stream, after.fields()),
         )
-        self._intake.trim_through(stream, newest)
+        self._trim(stream, newest)
         self._moved()
-        return True
+        return after
 
-    def _settled(self, stream: str) -> Counters | None:
-        """Trim what a crash left behind, and begin anew when the intake did.
+    def _trim(self, stream: str, through: str) -> None:
+        """Drop what is moved. A stream whose ids are used up goes as a whole: it takes nothing more as it is."""
+        if through == entry_ids.LAST:
+            self._intake.delete(stream)
+        else:
+            self._intake.trim_through(stream, through)
 
-        Returns the counters that now hold; None when the app has not written anything yet.
-        """
-        counters = self._counters(stream)
-        self._intake.trim_through(stream, counters.cursor)
-        info = self._intake.stream_info(stream)
-        if info is None:
-            return None
-        began_anew = newly_lost(counters, added=info.added, length=info.length) < 0
-        if began_anew or _order(info.newest) < _order(counters.cursor):
-            log.warning("the intake lost what it knew of %s; reading it from its start", stream)
-            counters = Counters("0-0", info.added - info.length, 0)
-            self._buffer.set_cursor(stream, counters.fields())
+    def _begin_anew(self, stream: str, counters: Counters) -> Counters:
+        """Count from here, and read from the start: what waits in the intake now was never moved as far as we know."""
+        log.warning("the intake began %s anew", stream)
+        self._buffer.set_cursor(stream, counters.fields())
         return counters
+
+
+def _as_found(info: StreamInfo) -> Counters:
+    return Counters(entry_ids.FIRST, info.added - info.length, 0)
 
 
 def _bounded(entries: Sequence[Entry]) -> list[Entry]:
@@ -158,8 +185,3 @@ def _sample(entry_id: str, fields: dict[bytes, bytes]) -> Sample:
 
 def _clipped(value: bytes) -> str:
     return value[:FIELD_CHARS_MAX].decode(errors="replace")
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence)
