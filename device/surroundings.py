@@ -15,6 +15,7 @@ from device.reconcile.wanted import Place, Wanted
 from device.telemetry.accounts import Accounts
 from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
+from device.telemetry.mover import Mover
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Surroundings:
         engine: Engine,
         accounts: Accounts,
         intake: Client,
+        mover: Mover,
         forwarders: Forwarders,
         followers: Followers,
     ) -> None:
@@ -38,6 +40,7 @@ class Surroundings:
         self._engine = engine
         self._accounts = accounts
         self._intake = intake
+        self._mover = mover
         self._forwarders = forwarders
         self._followers = followers
         self._applied: dict[str, str] | None = None
@@ -46,15 +49,24 @@ class Surroundings:
     def place_for(self, sections: Sequence[AppSection]) -> Place:
         """Return where these apps are put, their accounts made and known to the intake."""
         access = self._accounts.access_for(sections)
-        if self._applied != self._accounts.streams:
+        if self._applied != self._accounts.writing:
             self.apply_accounts()
         return Place(device=self._device, registry=self._registry, intake=access)
 
+    def intake_up(self) -> None:
+        """Get the intake ready for apps: after each of its starts, before it counts as ready."""
+        try:
+            self._mover.intake_is_back()
+        except RedisUnavailable as error:
+            log.warning("the intake is not compared with the store: %s", error)
+        self.apply_accounts()
+
     def apply_accounts(self) -> None:
         """Tell the intake its accounts. A silent intake gets them when it is up again."""
+        writing = self._accounts.writing
         try:
             self._accounts.apply(self._intake)
-            self._applied = self._accounts.streams
+            self._applied = writing
         except RedisUnavailable as error:
             self._applied = None
             log.warning("accounts wait for the intake: %s", error)
@@ -75,3 +87,25 @@ class Surroundings:
             if key not in self._bridges and (device := self._engine.bridge_of(name)) is not None:
                 self._bridges[key] = device
         self._forwarders.ensure(self._bridges)
+        if self._accounts.leaving:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Take accounts from apps that have gone, and forget those whose samples are moved.
+
+        An app may write until its containers have ended; what it wrote then is moved before its stream goes.
+        """
+        running = {container.instance for container in self._engine.containers()}  # also of refused apps
+        gone = {instance: name for instance, name in self._accounts.leaving.items() if instance not in running}
+        for instance in gone:
+            self._accounts.retire(instance)
+        if self._applied != self._accounts.writing:
+            self.apply_accounts()
+        if self._applied is None:
+            return
+        for instance, stream in gone.items():
+            try:
+                if self._mover.finished(stream, shared=list(self._accounts.streams.values()).count(stream) > 1):
+                    self._accounts.forget(instance)
+            except RedisUnavailable as error:
+                log.warning("the samples of %s wait: %s", instance, error)

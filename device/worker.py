@@ -93,22 +93,7 @@ class Worker:
         self.buffer = Buffer(Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=self._now)
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.followers = Followers(self.engine, self.buffer)
-        self.surroundings = Surroundings(
-            device=self._identity.device,
-            registry=self._identity.registry,
-            engine=self.engine,
-            accounts=accounts,
-            intake=intake,
-            forwarders=self.forwarders,
-            followers=self.followers,
-        )
         settings = owner.telemetry
-        self.children = (
-            servers.store_server(paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch),
-            servers.intake_server(
-                paths, settings, password=accounts.worker_password, on_up=self.surroundings.apply_accounts
-            ),
-        )
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)
         self.mover = Mover(
             intake,
@@ -116,6 +101,22 @@ class Worker:
             streams=lambda: accounts.streams,
             linger_s=settings.linger_ms / 1000,
             moved=self.shipper.poke,
+        )
+        self.surroundings = Surroundings(
+            device=self._identity.device,
+            registry=self._identity.registry,
+            engine=self.engine,
+            accounts=accounts,
+            intake=intake,
+            mover=self.mover,
+            forwarders=self.forwarders,
+            followers=self.followers,
+        )
+        self.children = (
+            servers.store_server(paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch),
+            servers.intake_server(
+                paths, settings, password=accounts.worker_password, on_up=self.surroundings.intake_up
+            ),
         )
 
     def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:

@@ -15,20 +15,29 @@ from device.reconcile.wanted import IntakeAccess
 from device.telemetry.connection import Client
 
 
+class _Account(BaseModel):
+    name: str
+    password: str
+
+
 class _Kept(BaseModel):
     worker: str
     tcp_port: int
-    passwords: dict[str, str] = {}
+    apps: dict[str, _Account] = {}
 
 
 class Accounts:
-    """Owns accounts.json. Passwords stay the same over restarts: they are part of what containers are made from."""
+    """Owns accounts.json. Passwords stay the same over restarts: they are part of what containers are made from.
+
+    What has an account has a line in the file, from before it may write until all that it wrote is moved.
+    """
 
     def __init__(self, path: Path, *, socket_folder: Path) -> None:
         self._path = path
         self._socket_folder = socket_folder
-        self._streams: dict[str, str] = {}
         self._kept = self._load()
+        self._present: frozenset[str] = frozenset()
+        self._retired: frozenset[str] = frozenset()
 
     @property
     def worker_password(self) -> str:
@@ -40,22 +49,34 @@ class Accounts:
 
     @property
     def streams(self) -> dict[str, str]:
-        """Return the stream name of each instance that may write: what the mover reads."""
-        return dict(self._streams)
+        """Return the stream name of each instance that may write or has written: what the mover reads."""
+        return {instance: stream_of(account.name) for instance, account in self._kept.apps.items()}
+
+    @property
+    def writing(self) -> dict[str, str]:
+        """Return the stream name of each instance that may write now."""
+        return {instance: stream for instance, stream in self.streams.items() if instance not in self._retired}
+
+    @property
+    def leaving(self) -> dict[str, str]:
+        """Return the stream name of each instance that has an account and was not in the last sections."""
+        return {instance: stream for instance, stream in self.streams.items() if instance not in self._present}
 
     def access_for(self, sections: Sequence[AppSection]) -> dict[str, IntakeAccess]:
         """Return the accounts of `sections` by instance, made and kept where they are new."""
         using = [s for s in sections if any(x.telemetry.access != "none" for x in s.spec.services.values())]
-        new = [section.instance for section in using if section.instance not in self._kept.passwords]
-        for instance in new:
-            self._kept.passwords[instance] = secrets.token_hex(16)
-        if new:
-            self._save()
-        self._streams = {section.instance: stream_of(section.name) for section in using}
+        apps = dict(self._kept.apps)
+        for section in using:
+            known = apps.get(section.instance)
+            password = known.password if known is not None else secrets.token_hex(16)
+            apps[section.instance] = _Account(name=section.name, password=password)
+        self._keep(apps)
+        self._present = frozenset(section.instance for section in using)
+        self._retired -= self._present
         return {
             section.instance: IntakeAccess(
                 user=user_of(section.instance),
-                password=self._kept.passwords[section.instance],
+                password=apps[section.instance].password,
                 stream=stream_of(section.name),
                 socket_folder=str(self._socket_folder),
                 tcp_port=self._kept.tcp_port,
@@ -63,12 +84,22 @@ class Accounts:
             for section in using
         }
 
+    def retire(self, instance: str) -> None:
+        """Let an instance write no more from the next `apply` on. Its stream is still among `streams`."""
+        self._retired |= {instance}
+
+    def forget(self, instance: str) -> None:
+        """Forget an instance, all of whose samples are moved."""
+        self._keep({known: account for known, account in self._kept.apps.items() if known != instance})
+        self._retired -= {instance}
+
     def apply(self, client: Client) -> None:
         """Make the server's accounts these: after each of its starts, and after each change."""
-        for instance, stream in self._streams.items():
+        writing = self.writing
+        for instance, stream in writing.items():
             client.set_user(user_of(instance), self._rights(instance, stream))
         for user in client.users():
-            if user.startswith("app-") and user.removeprefix("app-") not in self._streams:
+            if user.startswith("app-") and user.removeprefix("app-") not in writing:
                 client.delete_user(user)
 
     def _rights(self, instance: str, stream: str) -> list[str]:
@@ -78,8 +109,8 @@ class Accounts:
         """
         name = stream.partition(":")[2]
         return [
-            "reset", "on", f">{self._kept.passwords[instance]}", "resetchannels",
-            f"%W~{stream}", f"%W~{stream}:*", "+xadd", "+ping", "+hello", "+auth", "+quit",
+            "reset", "on", f">{self._kept.apps[instance].password}", "resetchannels",
+            f"%W~{stream}", "+xadd", "+ping", "+hello", "+auth", "+quit",
             "+client|setname", "+client|id",
             f"(%RW~lock:{name} +get +set +del +pexpire)",
         ]  # fmt: skip
@@ -89,12 +120,18 @@ class Accounts:
             return _Kept.model_validate_json(self._path.read_bytes())
         except (FileNotFoundError, ValidationError):
             kept = _Kept(worker=secrets.token_hex(16), tcp_port=_free_port())
-            self._kept = kept
-            self._save()
+            self._write(kept)
             return kept
 
-    def _save(self) -> None:
-        write_durably(self._path, self._kept.model_dump_json().encode())
+    def _keep(self, apps: dict[str, _Account]) -> None:
+        """Write first, believe then: what a full disk did not take must not be handed out."""
+        if apps != self._kept.apps:
+            kept = self._kept.model_copy(update={"apps": apps})
+            self._write(kept)
+            self._kept = kept
+
+    def _write(self, kept: _Kept) -> None:
+        write_durably(self._path, kept.model_dump_json().encode())
 
 
 def user_of(instance: str) -> str:

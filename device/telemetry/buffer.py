@@ -139,6 +139,9 @@ class Buffer:
         """Correct a cursor without a batch."""
         self._client.transaction([_set_hash(f"cursor|{source}", fields)])
 
+    def forget_cursor(self, source: str) -> None:
+        self._client.delete(f"cursor|{source}")
+
     def extents(self) -> list[Extent]:
         """Return every (stream, epoch) the store knows, newest epoch of each stream first."""
         keys = self._client.members("known")

@@ -100,6 +100,16 @@ class Mover:
             return Counters()
         return Counters(fields["cursor"], int(fields["moved"]), int(fields["lost"]))
 
+    def finished(self, stream: str, *, shared: bool) -> bool:
+        """Return whether all of a stream is moved, whose last writer has gone; then it is forgotten unless `shared`."""
+        counters, info = self._counters(stream), self._intake.stream_info(stream)
+        if info is not None and (info.length or newly_lost(counters, added=info.added, length=0)):
+            return False
+        if not shared:
+            self._intake.delete(stream)
+            self._buffer.forget_cursor(stream)
+        return True
+
     def intake_is_back(self) -> None:
         """Have ids go on above what is moved, where a power cut took the intake's tail: before any app gets in.
 

@@ -50,7 +50,7 @@ def test_a_full_intake_is_loud_for_the_app_and_works_again_after_a_move(bench: B
 )
 def test_an_app_may_do_nothing_but_append_to_its_own_stream(bench: Bench, command: tuple[str, ...]) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
-        bench.app().execute_command(*command)  # type: ignore[no-untyped-call]
+        bench.app().execute_command(*command)
 
 
 def test_an_app_may_hold_its_own_lock(bench: Bench) -> None:

@@ -49,6 +49,10 @@ class Bench:
     store_server: Child
     intake_server: Child = field(init=False)
 
+    @property
+    def accounts_file(self) -> Path:
+        return self.paths.telemetry / "accounts.json"
+
     def app(self, stream: str = STREAM) -> Any:
         """Return a client as the app that owns `stream` has it."""
         access = next(each for each in self.accesses.values() if each.stream == stream)
