@@ -2,8 +2,9 @@
 
     version 1 B | flags 1 B | algorithm 1 B | dictionary 1 B | key id 8 B | proof 16 or 64 B | body
 
-The body is msgpack, zstd-compressed when flag 1 is set. Opening goes: size, header, proof, bounded decompression,
-bounded decode, validation; each step guards the next, and the first failure is a `Refused` with its own reason.
+The body is msgpack, zstd-compressed when flag 1 is set: a map by field names, or the form of broker/compact.py.
+Opening goes: size, header, proof, bounded decompression, bounded decode, validation; each step guards the next, and
+the first failure is a `Refused` with its own reason.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from broker.canonical import digest
 from broker.channels import PREFIX, Channel
+from broker.compact import packed, unpacked
 from broker.compression import compress, decompress
 from broker.errors import Refused
 from broker.ids import DeviceRef
@@ -43,8 +45,8 @@ def seal(channel: Channel, device: DeviceRef, message: Any, prover: Prover) -> b
 
 
 def pack(channel: Channel, message: Any) -> bytes:
-    """Return the payload: msgpack of the message with absent fields left out."""
-    plain = channel.model.dump_python(message, mode="python", exclude_none=True)
+    """Return the payload: msgpack of the compact form where there is one, else of the fields that are not absent."""
+    plain = packed(message) or channel.model.dump_python(message, mode="python", exclude_none=True)
     payload: bytes = msgpack.packb(plain, use_bin_type=True)
     if len(payload) > channel.body_max:
         raise Refused("too_large", f"{channel.name}: {len(payload)} bytes unpacked, at most {channel.body_max} travel")
@@ -112,6 +114,8 @@ def _bounded_depth(value: Any, left: int) -> None:
 
 
 def _validated(channel: Channel, plain: Any) -> Any:
+    if isinstance(plain, list):
+        plain = unpacked(plain)
     if isinstance(plain, dict) and plain.get("v", 1) != 1:
         raise Refused("unknown_version", f"{channel.name}: message version {plain['v']!r}, this side reads 1")
     try:

@@ -1,4 +1,4 @@
-"""The generated parts of docs/protocol.md: the channel table, the envelope's bytes, the fields of every message.
+"""The generated parts of docs/protocol.md: the channel table, the envelope, the compact forms, every message's fields.
 
 `python -m broker.protocol_doc docs/protocol.md` prints the page with these parts made anew; a test compares the two.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from broker import codec, messages, signing
+from broker import codec, compact, messages, signing
 from broker.channels import CHANNELS, KIB
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -59,6 +59,18 @@ def envelope_table() -> str:
         ["then", "the rest", "body", f"msgpack; compressed from {codec.COMPRESS_FROM} bytes on where that saves some"],
     ]
     return _table(["at", "bytes", "part", "holds"], rows)
+
+
+def compact_table() -> str:
+    """Return the compact forms and their parts as Markdown."""
+    forms = [
+        [str(number), f"`{model.__name__}`", ", ".join(f"`{name}`" for name in names)]
+        for number, (model, names) in compact.POSITIONS.items()
+    ]
+    parts = [
+        ["", f"`{model.__name__}`", ", ".join(f"`{name}`" for name in names)] for model, names in compact.PARTS.values()
+    ]
+    return _table(["begins with", "message or part", "then, in this order"], forms + parts)
 
 
 def field_lists() -> str:
@@ -152,6 +164,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 PARTS: Mapping[str, Callable[[], str]] = {
     "channels": channel_table,
     "envelope": envelope_table,
+    "compact": compact_table,
     "fields": field_lists,
 }
 

@@ -9,7 +9,7 @@ from broker.ids import DeviceRef
 from broker.messages import RANGES_MAX, StreamHeld, Sync
 from broker.signing import MacKey
 from cloud.ingest.turn import NO_CONN, Stream, Touched, Turn
-from cloud.store import desired, presence, replies, status
+from cloud.store import desired, presence, status
 from cloud.store.cursors import Cursor
 from cloud.store.presence import Presence
 from cloud.store.status import Held
@@ -31,7 +31,7 @@ def sync_for(turn: Turn, device: DeviceRef, touched: Touched, *, store: str) -> 
         desired=None if newest is None or known.contested else newest[0],
         streams=_streams(turn, device, touched, known),
         status=_revision(status.held(turn.tx, device.device), known),
-        replies=tuple(dict.fromkeys([*touched.replies, *replies.recent(turn.tx, device.device)]))[: replies.SHOWN_MAX],
+        replies=tuple(dict.fromkeys(touched.replies)),
     )
 
 
@@ -47,7 +47,7 @@ def sealed(device: DeviceRef, sync: Sync, key: MacKey) -> bytes:
 
 
 def _streams(turn: Turn, device: DeviceRef, touched: Touched, known: Presence) -> tuple[StreamHeld, ...]:
-    """The touched ones come first; the others of the birth only where presence was heard: bytes are money."""
+    """The touched ones come first; the others only for a birth: what a lost sync said, a batch sent again asks anew."""
     wanted: dict[Stream, None] = dict.fromkeys(touched.streams)
     if touched.everything and known.birth is not None:
         wanted |= dict.fromkeys((kept.stream, kept.epoch) for kept in known.birth.streams)

@@ -85,7 +85,7 @@ class PresenceHandler:
             case Will():
                 after = after_will(known, message)
         if not isinstance(message, Will):
-            turn.touch(device).everything = True
+            turn.touch(device).everything |= isinstance(message, Birth)
         if after is None:
             return
         presence.put(turn.tx, after)

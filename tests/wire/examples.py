@@ -457,17 +457,17 @@ EXAMPLES: tuple[Example, ...] = (
     Example("command", channels.COMMAND, COMMAND),
     Example("sync", channels.SYNC, SYNC),
     Example("sync-empty", channels.SYNC, messages.Sync(conn=CONN, n=1, store="s1", time_ms=1)),
-    Example(
-        "sync-newer",  # from a cloud that knows more than we do
-        channels.SYNC,
-        messages.Sync.model_validate(SYNC.model_dump() | {"later": {"field": 1}, "desired": None}),
-    ),
     Example("stream-down", channels.STREAM_D, FRAME),
     Example("birth", channels.PRESENCE, BIRTH),
     Example("birth-first", channels.PRESENCE, messages.Birth(conn=CONN, n=1, instance="waaaaaaaaaaa", worker="0")),
     Example("beat", channels.PRESENCE, BEAT),
     Example("will", channels.PRESENCE, WILL),
     Example("status", channels.STATUS, STATUS),
+    Example(
+        "status-newer",  # from a worker that says more than we know
+        channels.STATUS,
+        messages.Status.model_validate(STATUS.model_dump() | {"later": {"field": 1}, "accepted": None}),
+    ),
     Example("progress", channels.PROGRESS, PROGRESS),
     Example("batch", channels.BATCH, BATCH),
     Example("reply", channels.REPLY, REPLY),

@@ -1,4 +1,4 @@
-"""Write the wire files that are missing, and their lines in the index: `python -m tests.wire.make`.
+"""Write the wire files that are missing, and the index: `python -m tests.wire.make`.
 
 What is there stays as it is: another file for a message that exists is another protocol.
 """
@@ -10,18 +10,16 @@ from tests.wire.examples import DEVICE, EXAMPLES, INDEX, PAYLOADS, Example, hex_
 
 
 def main() -> None:
-    """Write what is missing and say its names."""
-    lines = INDEX.read_text().splitlines() if INDEX.exists() else []
+    """Write what is missing and say its names; the index is made anew."""
     for example in EXAMPLES:
         if not example.file.exists():
             example.file.write_text(hex_text(example.sealed()))
-            lines.append(_line(example))
             print(example.file.name)
     for name, payload in PAYLOADS.items():
         if not payload_file(name).exists():
             payload_file(name).write_text(hex_text(payload))
             print(payload_file(name).name)
-    INDEX.write_text("\n".join(lines) + "\n")
+    INDEX.write_text("\n".join(_line(example) for example in EXAMPLES) + "\n")
 
 
 def _line(example: Example) -> str:
