@@ -15,10 +15,11 @@ def engine(error: str) -> Condition:
     return Condition(type="EngineAnswers", status=True)
 
 
-def storage(error: str) -> Condition:
-    """Whether the worker can write what it must keep."""
-    if error:
-        return Condition(type="StateWritable", status=False, reason="unavailable", message=error[:2000])
+def storage(errors: Mapping[str, str]) -> Condition:
+    """Whether the worker can write what it must keep; `errors` by who writes, empty where the last write held."""
+    for _, message in sorted(errors.items()):
+        if message:
+            return Condition(type="StateWritable", status=False, reason="unavailable", message=message[:2000])
     return Condition(type="StateWritable", status=True)
 
 

@@ -60,6 +60,7 @@ class Worker:
         self._status = 0
         self._clock = SystemClock()
         self._boot = boot_id()
+        self._storage_errors = {"ledger": "", "reconcile": ""}
 
         self.engine = DockerEngine(device=identity.device, url=owner.engine)
         self.mailbox = Mailbox()
@@ -159,7 +160,7 @@ class Worker:
             accepted=self._accepted,
             synced=self._synced,
             refused=lambda channel, error: self.reporter.condition(conditions.refused(channel, error)),
-            unwritten=lambda error: self.reporter.condition(conditions.storage(error)),
+            unwritten=lambda error: self._storage("ledger", error),
         )
         self.session = Session(
             SessionConfig(
@@ -241,7 +242,7 @@ class Worker:
     def _accepted(self, accepted: Accepted) -> None:
         self.reporter.accepted(accepted.generation)
         self.reporter.condition(conditions.reserved(accepted.desired))
-        self.reporter.condition(conditions.storage(""))
+        self._storage("ledger", "")
         self.mailbox.put(accepted.desired)
 
     def _synced(self, sync: Sync) -> None:
@@ -266,11 +267,15 @@ class Worker:
     def _report(self, report: Report) -> None:
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
-        if report.storage_error:
-            self.reporter.condition(conditions.storage(report.storage_error))
+        if not report.engine_error:
+            self._storage("reconcile", report.storage_error)
         if not report.engine_error and not report.storage_error:
             self.reporter.instances(report.instances)
         self.reporter.ready()
+
+    def _storage(self, writer: str, error: str) -> None:
+        self._storage_errors[writer] = error
+        self.reporter.condition(conditions.storage(self._storage_errors))
 
     def _standing(self) -> Standing:
         held = self.ledger.accepted

@@ -29,7 +29,9 @@ class Judgement(BaseModel):
 
 
 class _Record(BaseModel):
-    instances: dict[str, Judgement] = {}
+    model_config = ConfigDict(frozen=True)
+
+    instances: Mapping[str, Judgement] = {}
 
 
 def choose(section: AppSection, judgement: Judgement) -> AppSection:
@@ -80,17 +82,17 @@ class Judgements:
         """Drop the records of instances that are no longer wanted."""
         gone = instances & self._record.instances.keys()
         if gone:
-            for instance in gone:
-                del self._record.instances[instance]
-            self._save()
+            self._save({name: known for name, known in self._record.instances.items() if name not in gone})
 
     @property
     def instances(self) -> frozenset[str]:
         return frozenset(self._record.instances)
 
     def _write(self, instance: str, judgement: Judgement) -> None:
-        self._record.instances[instance] = judgement
-        self._save()
+        self._save({**self._record.instances, instance: judgement})
 
-    def _save(self) -> None:
-        write_durably(self._path, self._record.model_dump_json().encode())
+    def _save(self, instances: Mapping[str, Judgement]) -> None:
+        """Write, then remember: what a restart would not know is not acted upon either."""
+        record = _Record(instances=instances)
+        write_durably(self._path, record.model_dump_json().encode())
+        self._record = record

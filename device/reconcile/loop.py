@@ -12,7 +12,7 @@ from broker.clock import Clock
 from broker.errors import Passing, Refused
 from broker.files import StorageUnavailable
 from broker.messages import AppSection, DesiredState, InstanceStatus
-from device.engine.port import Engine, EngineUnavailable, Observed
+from device.engine.port import Engine, EngineRefused, EngineUnavailable, Observed
 from device.mailbox import Mailbox
 from device.policy import Policy
 from device.reconcile.execute import TokenFor, execute
@@ -77,6 +77,7 @@ class Reconciler:
     lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
     _failures: int = 0
+    _looked_at: float | None = None  # when the engine last answered
 
     def __post_init__(self) -> None:
         self._requests = Requests(self.mailbox.poke)
@@ -111,8 +112,8 @@ class Reconciler:
         try:
             pause_s = self._round(desired, stopping)
             self._failures = 0
-        except EngineUnavailable as error:
-            # An engine that does not answer means unknown, never gone: nothing is concluded, only reported.
+        except (EngineUnavailable, EngineRefused) as error:
+            # An engine that does not show what it has means unknown, never gone: nothing is concluded, only reported.
             self._failures += 1
             log.warning("the engine does not answer: %s", error)
             self.report(Report(desired, (), engine_error=str(error)))
@@ -131,18 +132,28 @@ class Reconciler:
         place = self.place_for(chosen)
         apps = [wanted(section, place) for section in chosen]
         kept = frozenset(status.instance for status in refused) - {app.instance for app in apps}
-        observed = _without(self.engine.observe(), kept)
+        observed = self._look(kept)
         self.observed(apps, observed)
         absent = frozenset(i for i in images_needed(apps, observed) if not self.engine.has_image(i))
         todo = plan(apps, observed, absent_images=absent)
         did = self._execute(desired, apps, todo, stopping)
         if did:
-            observed = _without(self.engine.observe(), kept)
+            observed = self._look(kept)
             self.observed(apps, observed)
-        verdicts = {app.instance: self._judged(app, observed, todo) for app in apps}
+        verdicts = {app.instance: self._judged(app, observed, todo, did=did) for app in apps}
         settled = self._settle(desired, apps, verdicts)
         self.report(Report(desired, _with_refusals(settled, refused), plan=tuple(todo.lines())))
         return self._pause_s(todo, verdicts, did=did)
+
+    def _look(self, kept: frozenset[str]) -> Observed:
+        """Return what the engine shows. The time in which it showed nothing is nobody's fault."""
+        observed = _without(self.engine.observe(), kept)
+        now = self.clock.monotonic()
+        if self._failures and self._looked_at is not None:
+            for attempt in self._attempts.values():
+                attempt.touched_at += now - self._looked_at
+        self._looked_at = now
+        return observed
 
     def _chosen(self, desired: DesiredState) -> tuple[list[AppSection], tuple[InstanceStatus, ...]]:
         """Return the sections to run, and the states of those the owner's policy refuses: these keep what they have."""
@@ -152,6 +163,8 @@ class Reconciler:
         for section in desired.apps:
             why = self.policy.objections(section.spec)
             judgement = self.judgements.of(section.instance)
+            if judgement.good is not None and self.policy.objections(judgement.good.spec):
+                judgement = judgement.model_copy(update={"good": None})  # what the owner forbids is not gone back to
             if not why:
                 run.append(choose(section, judgement))
                 continue
@@ -161,7 +174,7 @@ class Reconciler:
         return run, tuple(refused)
 
     def _execute(self, desired: DesiredState, apps: Sequence[Wanted], todo: Plan, stopping: threading.Event) -> bool:
-        """Carry out the steps of apps that are not backing off; return whether any was tried."""
+        """Carry out the steps of apps that are not backing off; return whether any was done."""
         now = self.clock.monotonic()
         digests = {app.instance: app.section.digest or "" for app in apps}
         failed: set[str] = set()
@@ -174,9 +187,9 @@ class Reconciler:
             if instance in failed or now < attempt.retry_at:
                 continue
             log.info("%s", line(step))
-            did = True
             try:
                 execute(step, self.engine, token_for=self.token_for, progress=self._checked_progress(desired))
+                did = True
                 attempt.touched_at = self.clock.monotonic()
                 attempt.error = ""
                 if not isinstance(step, Pull):
@@ -210,9 +223,10 @@ class Reconciler:
         newest = self.mailbox.newest
         return newest is not None and (newest.era, newest.generation) != (desired.era, desired.generation)
 
-    def _judged(self, app: Wanted, observed: Observed, todo: Plan) -> Verdict:
+    def _judged(self, app: Wanted, observed: Observed, todo: Plan, *, did: bool) -> Verdict:
         attempt = self._attempt(app.instance, app.section.digest or "")
-        elapsed_s = self.clock.monotonic() - attempt.touched_at
+        # After steps, of whatever app, the plan is old: what waits in it may be possible by now.
+        elapsed_s = 0.0 if did else self.clock.monotonic() - attempt.touched_at
         verdict = judge(app, observed, todo.waiting, elapsed_s=elapsed_s)
         if attempt.error and verdict.state != "converged":
             # While fetching, nothing was touched and the old release runs; afterwards patience has an end.
@@ -239,6 +253,8 @@ class Reconciler:
                 self.mailbox.poke()
             state: str = verdict.state
             message = judgement.bad.get(section.digest or "", verdict.message) if state == "failed" else verdict.message
+            if state == "failed" and judgement.good is not None and self.policy.objections(judgement.good.spec):
+                message = f"{message}\nno release to go back to: the device's policy refuses the last good one"
             if not is_asked:
                 state, message = (
                     "failed",
@@ -271,7 +287,7 @@ class Reconciler:
     def _pause_s(self, todo: Plan, verdicts: Mapping[str, Verdict], *, did: bool) -> float:
         now = self.clock.monotonic()
         retries = [attempt.retry_at - now for attempt in self._attempts.values() if attempt.retry_at > now]
-        if did and not retries:
+        if did:
             return 0.0
         if retries:
             return max(0.05, min(retries))

@@ -42,8 +42,9 @@ def test_conditions_say_what_holds_and_why_not() -> None:
     )
     assert conditions.intake({}) == Condition(type="IntakeReachable", status=True)
     assert conditions.intake({"n2": "two", "n1": "one"}).message == "one"
-    assert conditions.storage("disk full").status is False
-    assert conditions.storage("").status is True
+    assert conditions.storage({"ledger": "", "reconcile": "disk full"}).message == "disk full"
+    assert conditions.storage({"ledger": "read-only", "reconcile": ""}).status is False  # one says nothing of the other
+    assert conditions.storage({"ledger": "", "reconcile": ""}).status is True
     assert conditions.refused("desired", Refused("stale_generation", "older")) == Condition(
         type="Refused.desired", status=True, reason="stale_generation", message="older"
     )
