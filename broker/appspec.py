@@ -8,7 +8,6 @@ a release. Durations are milliseconds, sizes bytes, CPU shares nano-CPUs: intege
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from broker.appspec_service import Image, Logging, PublishedPort, Repository, Se
 from broker.appspec_storage import Mount, Volume
 from broker.appspec_values import LABEL_PREFIX, Spec, later
 from broker.canonical import digest_of
+from broker.circles import dependency_cycle
 from broker.ids import Name
 
 __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this alone
@@ -51,7 +51,6 @@ __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this
     "Telemetry",
     "Ulimit",
     "Volume",
-    "dependency_cycle",
     "file_of",
 ]
 
@@ -171,12 +170,3 @@ def _replica_problems(service: Service) -> Iterator[str]:
     for port in service.ports:
         if port.published + service.replicas - 1 > 65535:
             yield f".ports: {port.published} leaves no port for each of {service.replicas} replicas"
-
-
-def dependency_cycle(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return one circle of names, first and last equal, or an empty list."""
-    try:
-        TopologicalSorter(edges).prepare()
-    except CycleError as error:
-        return list(error.args[1])
-    return []

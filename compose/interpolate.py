@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import is_not
 
 from compose.errors import ComposeError, MissingVariable, Path, Place
 from compose.tree import Items, Node, Scalar, Table
@@ -101,10 +102,15 @@ def interpolated(node: Node, lookup: Lookup, warn: Callable[[Place, str], None],
     """Return the tree with the variables in all values (not in keys) replaced. `warn` hears what was not set."""
     match node:
         case Table():
-            return replace(node, nodes={k: interpolated(n, lookup, warn, (*path, k)) for k, n in node.nodes.items()})
+            changed: dict[str, Node] = {}
+            for key, inner in node.nodes.items():
+                result = interpolated(inner, lookup, warn, (*path, key))
+                if result is not inner:
+                    changed[key] = result
+            return replace(node, nodes={**node.nodes, **changed}) if changed else node
         case Items():
-            inner = enumerate(node.nodes)
-            return replace(node, nodes=tuple(interpolated(n, lookup, warn, (*path, i)) for i, n in inner))
+            nodes = tuple(interpolated(inner, lookup, warn, (*path, at)) for at, inner in enumerate(node.nodes))
+            return replace(node, nodes=nodes) if any(map(is_not, nodes, node.nodes)) else node
         case Scalar(value=str() as text) if "$" in text:
             place = node.place
 

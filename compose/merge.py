@@ -143,7 +143,7 @@ def settled(node: Node, path: Path = ()) -> Node:
     """Return `node` as it stands when nothing is below it: marks done away with, double elements made one."""
     match node:
         case Scalar():
-            return replace(node, mark=Mark.MERGE)
+            return node if node.mark is Mark.MERGE else replace(node, mark=Mark.MERGE)
         case Items():
             nodes = _unique(_settled_items(node, path), IDENTITIES.get(_pattern(path)))
             return replace(node, nodes=nodes, mark=Mark.MERGE)

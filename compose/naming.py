@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from broker.ids import NAME_RULE
 from compose.errors import ComposeError
 from compose.interpolate import Template, substitute
 from compose.tree import Scalar, Table
@@ -33,4 +32,4 @@ def project_name(given: str, folder: Path) -> str:
     if name:
         return name
     origin = f"{given!r}" if given else f"the folder {folder.name!r}"
-    raise ComposeError(f"{origin} gives no valid project name; use {NAME_RULE}", path=("name",))
+    raise ComposeError(f"{origin} gives no valid project name; use letters, digits, '-' and '_'", path=("name",))

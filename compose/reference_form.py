@@ -29,10 +29,14 @@ def duration_text(millis: int) -> str:
     return f"{text}{seconds}{f'.{fraction:03d}'.rstrip('0') if fraction else ''}s"
 
 
+_FIRST = ("name", "services", "networks", "volumes", "secrets", "configs")
+
+
 def reference_form(document: Mapping[str, Plain]) -> dict[str, Plain]:
-    """Return `Project.plain()` in the form that other Compose tools print."""
+    """Return a canonical document in the form that other Compose tools print; keys are in the order of the alphabet."""
     result: dict[str, Plain] = {}
-    for key, value in document.items():
+    for key in sorted(document, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key)):
+        value = document[key]
         written = value if key.startswith("x-") else _written(value, key)
         if key.startswith("x-") or not _empty(written):
             result[key] = written
@@ -53,7 +57,7 @@ def _written(value: Plain, pattern: str) -> Plain:
 def _written_table(table: dict[str, Plain], pattern: str) -> dict[str, Plain]:
     free = _FREE.fullmatch(pattern) is not None
     result: dict[str, Plain] = {}
-    for key, value in table.items():
+    for key, value in sorted(table.items()):
         if not free and key.startswith("x-"):
             result[key] = value
             continue

@@ -9,7 +9,7 @@ from compose.errors import ComposeError, Unsupported
 from compose.keys import Fate, judged
 from compose.project import Project, Service
 from compose.publish_plan import plan
-from compose.skerry_keys import refuse_what_is_not_carried_out
+from compose.skerry_keys import NOT_YET
 from compose.to_appspec import check
 
 
@@ -90,3 +90,11 @@ def _order(service: Service) -> object:
     deploy = service.plain().get("deploy")
     update = deploy.get("update_config") if isinstance(deploy, dict) else None
     return update.get("order") if isinstance(update, dict) else None
+
+
+def refuse_what_is_not_carried_out(project: Project) -> None:
+    """Raise `Unsupported` for the first key of `x-skerry` that asks for what this version cannot do."""
+    for name, service in project.services.items():
+        for key, value in (service.skerry.plain() if service.skerry else {}).items():
+            if key in NOT_YET and value not in (False, "off"):
+                raise Unsupported(f"is refused: {NOT_YET[key]}", path=("services", name, "x-skerry", key))

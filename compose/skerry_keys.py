@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compose.errors import Path, Unsupported
+from compose.errors import Path
 from compose.forms.values import flag
-from compose.project import Project
 from compose.shapes import Shape, one_of, record
 from compose.tree import Node, Scalar
 
@@ -40,11 +39,3 @@ NOT_YET = {
     "display": "this version gives no app a display",
     "lock": "this version has no locks that an app can hold against updates",
 }
-
-
-def refuse_what_is_not_carried_out(project: Project) -> None:
-    """Raise `Unsupported` for the first key of `x-skerry` that asks for what this version cannot do."""
-    for name, service in project.services.items():
-        for key, value in (service.skerry.plain() if service.skerry else {}).items():
-            if key in NOT_YET and value not in (False, "off"):
-                raise Unsupported(f"is refused: {NOT_YET[key]}", path=("services", name, "x-skerry", key))

@@ -58,6 +58,19 @@ Node = Scalar | Items | Table
 AnyNode = TypeVar("AnyNode", Scalar, Items, Table)
 
 
+def moved(node: Node, place: Place) -> Node:
+    """Return `node` as if it had been written at `place`."""
+    if node.place == place:
+        return node
+    match node:  # by hand: `replace` takes several times as long, and the reader calls this for every key
+        case Scalar():
+            return Scalar(node.value, node.text, place, node.mark)
+        case Items():
+            return Items(node.nodes, place, node.mark)
+        case Table():
+            return Table(node.nodes, place, node.mark)
+
+
 def plain(node: Node) -> Plain:
     """Return the values alone."""
     match node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from broker.appspec import dependency_cycle
+from broker.circles import dependency_cycle
 from compose.complete import table_flag
 from compose.errors import ComposeError, Path
 from compose.tree import Items, Node, Scalar, Table, table_of, text_of

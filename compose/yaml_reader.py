@@ -1,19 +1,19 @@
 """YAML 1.2 text to trees, with limits: the one place that knows the YAML library.
 
-It is built from parse events with a stack of its own, so that depth, size and aliases are counted before anything is
-expanded, and every node keeps its line. Plain scalars are resolved as Compose does (`0440` is octal, `yes` is a text).
+Of the library only the parser is used, libyaml's, which gives events. Trees are built from them with a stack of our
+own, so that depth, size and aliases are counted before anything is expanded, and every node keeps its line. Plain
+scalars are resolved as Compose does (`0440` is octal, `yes` is a text).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
+from yaml import (
     AliasEvent,
+    CBaseLoader,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
@@ -21,17 +21,23 @@ from ruamel.yaml.events import (
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
+    YAMLError,
+    parse,
 )
+from yaml.reader import ReaderError
 
 from compose.errors import ComposeError, Path, Place, Unreadable
-from compose.tree import Items, Mark, Node, Scalar, Table
+from compose.tree import Items, Mark, Node, Scalar, Table, moved
 
 TEXT_CHARS_MAX = 1024 * 1024  # a Compose file is written by hand; what is larger is something else
 NODES_MAX = 100_000  # after aliases are expanded: a file of one kilobyte can stand for a billion nodes
 DEPTH_MAX = 64  # Compose itself needs 8
+DOCUMENTS_MAX = 100
+TAG_LINES_MAX = 10  # the library compares each with every other one
 
 _INTEGER = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NUMBER_BEGINS = frozenset("+-.0123456789")
 _CONSTANTS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -45,33 +51,24 @@ def read_documents(text: str, file: str) -> list[Node]:
     """Return the trees of all documents in `text`; `file` is how messages call it. Raise `Unreadable` otherwise."""
     if len(text) > TEXT_CHARS_MAX:
         raise Unreadable(f"the file is larger than {TEXT_CHARS_MAX} characters", place=Place(file))
+    if text.count("%TAG") > TAG_LINES_MAX:
+        raise Unreadable(f"more than {TAG_LINES_MAX} lines are %TAG directives; Compose needs none", place=Place(file))
     builder = _Builder(file)
     try:
-        for event in _events(text):
+        for event in parse(text, Loader=CBaseLoader):
             builder.take(event)
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        place = Place(file, mark.line + 1 if mark else 0)
-        raise Unreadable(
-            f"not valid YAML: {problem}; check indentation, quotes and colons there", place=place
-        ) from error
-    except (
-        ValueError,
-        RecursionError,
-        AttributeError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        AssertionError,
-    ) as error:
-        # The library's scanner fails in these ways on some broken input; for a caller that is all the same.
-        raise Unreadable(f"not valid YAML: {type(error).__name__} {error}", place=Place(file)) from error
+        raise _unreadable(error, text, file) from error
     return builder.documents
 
 
-def _events(text: str) -> Iterator[Event]:
-    return iter(YAML(typ="safe", pure=True).parse(text))
+def _unreadable(error: YAMLError, text: str, file: str) -> Unreadable:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = mark.line + 1 if mark else 0
+    if isinstance(error, ReaderError):  # a character that no YAML has; `position` counts bytes
+        line = text.encode()[: error.position].count(b"\n") + 1
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it ends too early"
+    return Unreadable(f"not valid YAML: {problem}; check indentation, quotes and colons there", place=Place(file, line))
 
 
 @dataclass(slots=True)
@@ -104,25 +101,34 @@ class _Builder:
     def __init__(self, file: str) -> None:
         self.documents: list[Node] = []
         self._file = file
+        self._place = Place(file)
         self._frames: list[_Frame] = []
         self._anchors: dict[str, _Anchored | None] = {}  # None: still open, an alias to it would be recursive
 
     def take(self, event: Event) -> None:
-        place = Place(self._file, event.start_mark.line + 1)
+        line = event.start_mark.line + 1
+        if line != self._place.line:
+            self._place = Place(self._file, line)
+        place = self._place
         match event:
-            case DocumentStartEvent():
-                self._anchors.clear()
+            case ScalarEvent():  # first: most events are
+                scalar = _scalar(event, place)
+                if event.anchor:
+                    self._anchors[event.anchor] = _Anchored(scalar, 1, 0)
+                self._put(scalar, nodes=1, depth=0, merge_key=_is_merge_key(event))
             case MappingStartEvent() | SequenceStartEvent():
                 self._open(event, place)
             case MappingEndEvent() | SequenceEndEvent():
                 self._close()
             case AliasEvent():
                 self._alias(event.anchor, place)
-            case ScalarEvent():
-                scalar = _scalar(event, place)
-                if event.anchor:
-                    self._anchors[event.anchor] = _Anchored(scalar, 1, 0)
-                self._put(scalar, nodes=1, depth=0, merge_key=_is_merge_key(event))
+            case DocumentStartEvent():
+                self._begin(place)
+
+    def _begin(self, place: Place) -> None:
+        if len(self.documents) >= DOCUMENTS_MAX:
+            raise Unreadable(f"there are more than {DOCUMENTS_MAX} documents in the file", place=place)
+        self._anchors.clear()
 
     def _open(self, event: MappingStartEvent | SequenceStartEvent, place: Place) -> None:
         mapping = isinstance(event, MappingStartEvent)
@@ -180,7 +186,7 @@ class _Builder:
             frame.merged.extend(_merged_tables(node, frame.key_place, self._path()))
             frame.key = None
         else:
-            frame.entries[frame.key] = replace(node, place=frame.key_place)
+            frame.entries[frame.key] = moved(node, frame.key_place)
             frame.key = None
 
     def _path(self) -> Path:
@@ -248,7 +254,7 @@ def _resolved(text: str) -> str | int | float | bool | None:
     """Return what a plain scalar stands for."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if len(text) > _NUMBER_CHARS_MAX:
+    if text[0] not in _NUMBER_BEGINS or len(text) > _NUMBER_CHARS_MAX:
         return text
     if _INTEGER.fullmatch(text):
         return _integer(text)

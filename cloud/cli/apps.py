@@ -31,26 +31,18 @@ def config(
     name: ProjectName = None,
     output: Annotated[Literal["yaml", "json"], typer.Option("--format", help="How to print it.")] = "yaml",
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Print the Compose project as one file: variables replaced, files merged, short forms written out."""
-    from cloud.cli.project_files import load_project
-    from cloud.cli.yaml_text import yaml_text
-    from compose.reference_form import reference_form
+    from cloud.cli.config_command import Asked, show
 
-    project = load_project(
-        files or (),
-        environment=around(context).variables,
-        env_files=env_file or (),
-        profiles=("*",) if all_profiles else profile or (),
+    asked = Asked(
+        files=tuple(files or ()),
+        env_files=tuple(env_file or ()),
+        profiles=("*",) if all_profiles else tuple(profile or ()),
         name=name,
+        as_json=as_json or output == "json",
     )
-    for warning in project.warnings:
-        note(f"warning: {warning}")
-    document = reference_form(project.plain())
-    if as_json or output == "json":
-        say_json(document)
-    else:
-        print(yaml_text(document), end="")
+    return show(asked, around(context).variables)
 
 
 def check(
@@ -67,7 +59,8 @@ def check(
     from cloud.cli import answers
     from cloud.cli.check_text import Checked, check_document, check_lines
     from cloud.cli.connect import connected
-    from cloud.cli.project_files import chosen_files, load_project
+    from cloud.cli.project_files import chosen_files
+    from cloud.cli.projects import load_project
     from compose.locate import documents_of
     from compose.refusals import verdict
 

@@ -1,10 +1,7 @@
-"""All commands of `skerry` put together, and the edge where every error becomes one line and an exit code."""
+"""All commands of `skerry` put together."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +11,12 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from broker.errors import Passing, Refused, SkerryError
+from broker.errors import Refused
 from cloud.cli import apps, deploy, devices, exits, fleets, login, logs, push, telemetry, watch
 from cloud.cli.credentials import DEFAULT_NAME
+from cloud.cli.edge import PROGRAM, exit_code, told
 from cloud.cli.plugins import join
-from cloud.cli.render import printable
 from cloud.cli.surroundings import Surroundings, around
-
-PROGRAM = "skerry"
 
 Commands = Mapping[str, Callable[..., int | None]]
 
@@ -88,26 +83,23 @@ def _root(
 
 def run(arguments: Sequence[str], surroundings: Surroundings) -> int:
     """Run one command line; return its exit code. No error gets out but bugs."""
+    as_json = "--json" in arguments
+    return exit_code(lambda: _run(arguments, surroundings, as_json=as_json), as_json=as_json)
+
+
+def _run(arguments: Sequence[str], surroundings: Surroundings, *, as_json: bool) -> int:
     try:
         code = command_line()(args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=surroundings)
-        sys.stdout.flush()
         return code if isinstance(code, int) else exits.OK
-    except SkerryError as error:
-        return _told(error, as_json="--json" in arguments)
     except TyperException as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # a group without a command: the message is its whole help
             print(message, file=sys.stderr)
         else:
-            _told(UsageProblem("usage", message), as_json="--json" in arguments)
+            told(UsageProblem("usage", message), as_json=as_json)
         return exits.USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        print(file=sys.stderr)  # the terminal shows ^C without ending the line
-        return exits.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain once more while it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer saw the same first
             return exits.OK
@@ -118,14 +110,3 @@ class UsageProblem(Refused):
     """The command line itself is wrong."""
 
     hint = "see --help"
-
-
-def _told(error: SkerryError, *, as_json: bool) -> int:
-    """Print an error where people and programs look for it; return its exit code."""
-    hint = getattr(error, "hint", "") or ""
-    reason = getattr(error, "reason", "") or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    line = f"{PROGRAM}: {error}" + (f" ({hint})" if hint else "")
-    print(printable(line), file=sys.stderr)
-    if as_json:
-        print(json.dumps({"error": {"reason": reason, "message": str(error), "hint": hint or None}}))
-    return exits.UNREACHABLE if isinstance(error, Passing) else exits.REFUSED

@@ -8,23 +8,7 @@ from pathlib import Path
 from cloud.cli.errors import RequestRefused
 from compose.discover import default_files
 from compose.interpolate import layered
-from compose.load import load
-from compose.project import Project
-from compose.refusals import refuse
 from compose.source import Source, absolute
-
-
-def load_project(
-    sources: Sequence[Path],
-    *,
-    environment: Mapping[str, str],
-    env_files: Sequence[Path] = (),
-    profiles: Sequence[str] = (),
-    name: str | None = None,
-) -> Project:
-    """Return the project of one folder, of the files given, or of this folder; raise `Refused` otherwise."""
-    files = chosen_files(sources, environment)
-    return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
 
 
 def chosen_files(sources: Sequence[Path], environment: Mapping[str, str]) -> list[Path]:
@@ -49,8 +33,3 @@ def _with_dotenv(folder: Path, environment: Mapping[str, str]) -> Mapping[str, s
         return environment
     found = Source(shown_from=file.parent, home="", warn=lambda line: None).variables(file, environment.get)
     return layered(environment, {name: value for name, value in found.items() if value is not None})
-
-
-def judged(project: Project) -> tuple[str, ...]:
-    """Return a line for each thing that a device would ignore; raise `Refused` for the first that it would not run."""
-    return (*project.warnings, *refuse(project))

@@ -26,7 +26,7 @@ def push(
     from cloud.cli import answers
     from cloud.cli.connect import connected
     from cloud.cli.progress import shown_progress
-    from cloud.cli.project_files import judged, load_project
+    from cloud.cli.projects import judged, load_project
     from compose.build import connect, publish_images
     from compose.to_appspec import app_spec
 

@@ -193,7 +193,28 @@ def test_help_loads_nothing_that_is_slow() -> None:
         "import sys\nfrom pathlib import Path\n"
         "from cloud.cli.command_line import run\nfrom cloud.cli.surroundings import Surroundings\n"
         "assert run(['--help'], Surroundings(variables={}, home=Path('none'))) == 0\n"
-        "print(sorted({'httpx', 'rich', 'pydantic', 'docker', 'ruamel.yaml'} & set(sys.modules)))"
+        "print(sorted({'httpx', 'rich', 'pydantic', 'docker', 'yaml'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_printed_project_loads_no_library_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: a}}\n")
+    code = (
+        "import atexit, sys\nfrom cloud.cli.main import main\n"
+        "slow = {'typer', 'click', 'pydantic', 'httpx', 'rich', 'docker', 'importlib.metadata'}\n"
+        "atexit.register(lambda: print(sorted(slow & set(sys.modules))))\n"
+        "sys.argv = ['skerry', 'app', 'config', 'compose.yaml']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[0].startswith("name: ")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_printed_project_that_nobody_reads_on_is_no_error(tmp_path: Path) -> None:
+    services = "".join(f"  s{number}: {{image: a}}\n" for number in range(5000))
+    (tmp_path / "compose.yaml").write_text(f"services:\n{services}")
+    command = f"{sys.executable} -m cloud.cli.main app config compose.yaml | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from broker.appspec import AppSpec, dependency_cycle
+from broker.appspec import AppSpec
+from broker.circles import dependency_cycle
 from tests.harness.apps import service
 from tests.wire.examples import SPEC
 

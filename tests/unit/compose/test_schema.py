@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from compose.errors import ComposeError, Unsupported
+from compose.refusals import refuse_what_is_not_carried_out
 from compose.schema import CONFIG, NETWORK, SECRET, SERVICE, VOLUME, schema
 from compose.service_keys import SERVICE_KEYS
-from compose.skerry_keys import refuse_what_is_not_carried_out
 from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
 from tests.unit.compose.conftest import Load, LoadService
 

@@ -6,7 +6,7 @@ import pytest
 
 from compose.errors import ComposeError, Unreadable
 from compose.tree import Items, Mark, Table, plain
-from compose.yaml_reader import DEPTH_MAX, TEXT_CHARS_MAX, read_documents
+from compose.yaml_reader import DEPTH_MAX, DOCUMENTS_MAX, TAG_LINES_MAX, TEXT_CHARS_MAX, read_documents
 
 
 def value(text: str) -> object:
@@ -126,3 +126,62 @@ def test_reset_and_override_are_marks() -> None:
 
 def test_a_file_may_hold_several_documents() -> None:
     assert [plain(document) for document in read_documents("a: 1\n---\nb: 2\n", "f.yaml")] == [{"a": 1}, {"b": 2}]
+
+
+def test_more_documents_than_anyone_writes_are_refused() -> None:
+    assert len(read_documents("--- 1\n\n" * DOCUMENTS_MAX, "f.yaml")) == DOCUMENTS_MAX
+    with pytest.raises(Unreadable, match=r"^f\.yaml:201: there are more than 100 documents"):
+        read_documents("--- 1\n\n" * (DOCUMENTS_MAX + 1), "f.yaml")
+
+
+def test_more_tag_lines_than_anyone_writes_are_refused() -> None:
+    lines = "".join(f"%TAG !t{number}! !\n" for number in range(TAG_LINES_MAX))
+    assert value(f"{lines}--- !t1!override {{a: 1}}") == {"a": 1}
+    with pytest.raises(Unreadable, match="%TAG"):
+        value(f"{lines}%TAG !more! !\n---\na: 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%YAML 1.2\n---\na: yes\n", {"a": "yes"}),
+        ("\ufeffa: 1\n", {"a": 1}),
+        ("a:\t1\n", {"a": 1}),
+        ('{"a":1,"b":[c:d]}', {"a": 1, "b": ["c:d"]}),
+        ("a: b\u2028c: d\n", {"a": "b", "c": "d"}),  # as the reference reads it: U+2028 ends a line
+        ("a: 'b\u2028c'\n", {"a": "b\u2028c"}),
+        ("a: >-\n  b\n  c\n\n  d\n", {"a": "b c\nd"}),
+        ("a: |2\n   b\n", {"a": " b\n"}),
+        ("a: \U0001f30a\n", {"a": "\U0001f30a"}),
+        ("a: ! 12\n", {"a": "12"}),
+        ("a: 190:20:30\n", {"a": "190:20:30"}),
+        ("a: 0b11\nb: +1\nc: -0x1f\nd: 1_0\n", {"a": 3, "b": 1, "c": -31, "d": 10}),
+        ("a: 1.\nb: .5\nc: 1e1\n", {"a": 1.0, "b": 0.5, "c": 10.0}),
+        ("a: 0o18\nb: 0x\nc: '-'\nd: +\ne: .\n", {"a": "0o18", "b": "0x", "c": "-", "d": "+", "e": "."}),
+    ],
+)
+def test_texts_that_parsers_disagree_about_are_read_as_yaml_1_2(text: str, expected: object) -> None:
+    assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\nb: \x00\n", 2),
+        ("a: 1\nb: \x07\n", 2),
+        ("a: é\nb: \x7f\n", 2),
+        ("a: 1\n\tb: 2\n", 2),
+        ('a: "\\ud800"\n', 1),
+        ('a: "\\U00110000"\n', 1),
+        ('a: "\\z"\n', 1),
+        ("a: @b\n", 1),
+        ("%YAML 2.0\n---\na: 1\n", 1),
+        ("a: b: c\n", 1),
+        ("a: 'b\n", 2),
+        ("a: !e!b c\n", 1),
+        ("a: *\n", 1),
+    ],
+)
+def test_what_is_not_yaml_is_refused_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(Unreadable, match=rf"^f\.yaml:{line}: not valid YAML: "):
+        value(text)
