@@ -49,6 +49,15 @@ HOSTILE: dict[str, tuple[dict[str, str], str]] = {
         {"compose.yaml": "services: {web: {image: a, env_file: e}}\n", "e": "A=b\n" * 2_500_000},
         "is larger than",
     ),
+    "thousands of documents": ({"compose.yaml": "--- {}\n" * 140_000}, "documents in the file"),
+    "thousands of tag lines": (
+        {"compose.yaml": "".join(f"%TAG !a{n}! x\n" for n in range(60_000)) + "--- {}\n"},
+        "%TAG",
+    ),
+    "more values than anyone writes": (
+        {"compose.yaml": "".join(f"a{n}: 1\n" for n in range(80_000))},
+        "more than 100000 values",
+    ),
     "a thousand levels": ({"compose.yaml": "services: " + "[" * 1000 + "]" * 1000}, "nested deeper"),
     "services that extend in a circle": (
         {"compose.yaml": "services: {a: {extends: b}, b: {extends: c}, c: {extends: a}}\n"},
