@@ -1,0 +1,105 @@
+"""The sweep both stories share: which points there are, one update for each, and the count of what came out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.chaos.rig.island import Island, Outcome, Point
+from tests.harness.servers import use_unpacked_servers
+
+
+@dataclass
+class Tally:
+    """What a sweep has done so far."""
+
+    seed: int
+    began: float = field(default_factory=time.monotonic)
+    outcomes: list[Outcome] = field(default_factory=list)
+    points: int = 0
+
+    def add(self, outcome: Outcome, *, quiet: bool) -> None:
+        self.outcomes.append(outcome)
+        if not quiet:
+            mark = "FAULT" if outcome.fault else ("killed" if outcome.landed else "passed")
+            print(
+                f"{len(self.outcomes):4} {mark:6} {outcome.point:50} -> {outcome.recovered}, {outcome.finally_} {outcome.fault}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    @property
+    def faults(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.fault]
+
+    def summary(self) -> dict[str, object]:
+        landed = [outcome for outcome in self.outcomes if outcome.landed]
+        return {
+            "seed": self.seed,
+            "commit": _commit(),
+            "updates": len(self.outcomes),
+            "points": self.points,
+            "points_hit": len({outcome.point for outcome in landed if "#" in outcome.point}),
+            "kills": len(landed),
+            "recovered": dict(Counter(outcome.recovered for outcome in landed)),
+            "faults": [f"{outcome.point}: {outcome.fault}" for outcome in self.faults],
+            "seconds": round(time.monotonic() - self.began),
+        }
+
+
+def sweep(island: Island, tally: Tally, *, kills: int | None, random_times: bool, quiet: bool) -> None:
+    """Kill at every point once (`kills` None), or `kills` times at points and times drawn with the tally's seed."""
+    random = Random(tally.seed)  # noqa: S311 - a story that can be told again, not a secret
+    plans: dict[str, list[Point]] = {"good": _unique(island, _next(island)), "broken": _unique(island, "broken")}
+    tally.points = sum(len(points) for points in plans.values())
+    every = [(kind, point) for kind, points in plans.items() for point in points]
+    if kills is not None:
+        every = [random.choice(every) for _ in range(kills)] if kills > len(every) else random.sample(every, kills)
+    for kind, point in every:
+        to = "broken" if kind == "broken" else _next(island)
+        if random_times and random.random() < 0.3:
+            tally.add(island.update(to, None, after_s=0.2 + random.random() * 5.0), quiet=quiet)
+        else:
+            tally.add(island.update(to, point), quiet=quiet)
+        if island.running not in ("one", "two"):
+            return  # nothing later could be judged
+
+
+def _next(island: Island) -> str:
+    return "two" if island.running == "one" else "one"
+
+
+def _unique(island: Island, to: str) -> list[Point]:
+    return list(dict.fromkeys(island.passed(to)))
+
+
+def arguments(description: str | None, *, kills: int | None) -> argparse.Namespace:
+    use_unpacked_servers()
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=kills, help="how many; all points once where none is said")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def finish(tally: Tally, *, as_json: bool) -> int:
+    """Print what came out; return the exit status: 1 when something was not as promised."""
+    summary = tally.summary()
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        for name, value in summary.items():
+            print(f"{name:12} {value}")
+    return 1 if tally.faults else 0
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
