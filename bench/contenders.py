@@ -1,4 +1,4 @@
-"""Ways to bring the peer app up, change it and take it down: the engine's own API, two generations of Compose, a worker."""
+"""Ways to bring the peer app up, change it and take it down: the engine's own API, and two generations of Compose."""
 
 from __future__ import annotations
 

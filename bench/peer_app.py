@@ -1,4 +1,4 @@
-"""The app that several tools are timed on: three services in a row, one network, one volume, nothing that takes time itself."""
+"""The app that several tools are timed on: three services in a row, a network, a volume, nothing slow in itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def push_images(client: docker.APIClient, address: str) -> Images:
     names, digests = {}, {}
     for version in (1, 2):
         name = f"{address}/{REPOSITORY}"
-        client.import_image_from_data(busybox_tar({"version": str(version).encode()}), repository=name, tag=str(version))
+        client.import_image_from_data(
+            busybox_tar({"version": str(version).encode()}), repository=name, tag=str(version)
+        )
         for event in client.push(name, tag=str(version), stream=True, decode=True, auth_config={"registrytoken": "-"}):
             if "error" in event:
                 raise OSError(event["error"])

@@ -1,8 +1,8 @@
 """What the worker costs beside the engine's own API and beside Compose, interleaved in one run.
 
 `./run bench reconcile [--rounds N] [--json] [--compose-v2 PROGRAM]`. Each round brings the peer app up, asks for the same
-again, changes one service and takes all down, with each contender in turn. A time ends at the engine's own event of the
-last container that started (or of the network that went), whoever asked for it. The ratios count, never the times.
+again, changes one service and takes all down, with each contender in turn. A time ends at the engine's own event
+of the last container that started (or of the network that went), whoever asked. The ratios count, never the times.
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ def composes(folder: Path, images: Images, v2: str | None) -> list[Compose]:
     found = []
     if (v1 := shutil.which("docker-compose")) is not None:
         found.append(("compose 1", [v1]))
-    if v2 is None and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
+    if (
+        v2 is None
+        and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    ):
         found.append(("compose 2", ["docker", "compose"]))
     if v2 is not None:
         found.append(("compose 2", [v2]))

@@ -116,7 +116,7 @@ class WorkerUnderTest:
         return told, self._statuses[known][0] - began
 
     def remove_one(self, watch: Watch) -> tuple[float, float]:
-        """Remove a container by hand; return after how many seconds it ran again, and what the two calls take by hand."""
+        """Remove a container by hand; return the seconds until it ran again, and those of the two calls by hand."""
         container = self._container("web")
         config = self._engine.inspect_container(container)
         watch.forget()

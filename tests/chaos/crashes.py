@@ -18,6 +18,7 @@ def main() -> int:
     asked = arguments(__doc__, kills=None)
     tally = Tally(asked.seed)
     with tempfile.TemporaryDirectory(prefix="skerry-") as folder, island(Path(folder)) as place:
+        place.sabotaged = asked.plant
         sweep(place, tally, kills=asked.kills, random_times=False, quiet=False)
     return finish(tally, as_json=asked.json)
 

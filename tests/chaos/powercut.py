@@ -24,6 +24,7 @@ def main() -> int:
         disk.begin()
         try:
             with island(Path(name), disk=disk) as place:
+                place.sabotaged = asked.plant
                 sweep(place, tally, kills=asked.kills, random_times=True, quiet=False)
         finally:
             disk.end()

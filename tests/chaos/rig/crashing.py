@@ -3,8 +3,9 @@
 `python -m tests.chaos.rig.crashing STATE --trace FILE --deliver FILE [--now] [--at POINT] [--nth N] [--after S]
 [--cut MOUNT]`
 
-Points are all changes to the engine and all steps of durable writing: `stop api:before`, `fsync ledger/journal.new:after`
-and so on, from the moment the new desired state is handed over. `--cut` makes the file system under the state folder
+Points are all changes to the engine and all steps of durable writing, as in `stop api:before` and `fsync
+ledger/journal.new:after`, from the moment the new desired state is handed over. `--cut` makes the
+file system under the state folder
 lose everything that was not synced, as a power cut does (XFS_IOC_GOINGDOWN without flushing its log).
 """
 
@@ -108,15 +109,15 @@ def _noun(arguments: tuple[Any, ...]) -> str:
 
 def _learn_services() -> None:
     """Learn from every list of containers which service an id belongs to."""
-    real = DockerEngine.observe
+    real = DockerEngine.containers
 
     @functools.wraps(real)
-    def observe(self: DockerEngine) -> Any:
+    def containers(self: DockerEngine) -> Any:
         seen = real(self)
-        _SERVICE_OF.update({container.id: container.service for container in seen.containers})
+        _SERVICE_OF.update({container.id: container.service for container in seen})
         return seen
 
-    DockerEngine.observe = observe  # type: ignore[method-assign]
+    DockerEngine.containers = containers  # type: ignore[method-assign]
 
 
 def _watch_files(points: Points, state: Path) -> None:
@@ -139,8 +140,8 @@ def _watch_files(points: Points, state: Path) -> None:
         if name:
             points.passing(f"rename {name}:after")
 
-    os.fsync = fsync
-    os.rename = rename
+    os.fsync = fsync  # type: ignore[assignment]
+    os.rename = rename  # type: ignore[assignment]
 
 
 def _inside(state: Path, path: str) -> str:

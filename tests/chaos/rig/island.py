@@ -64,11 +64,12 @@ class Island:
         self.images = {
             name: push_image(client, address, REPOSITORY, name.encode()) for name in ("one", "two", "broken")
         }
-        self._ids: dict[str, str] = {}
+        self.ids: dict[str, str] = {}
         for name, image in self.images.items():
             client.pull(image.partition("@")[0], tag=image.partition("@")[2], auth_config={"registrytoken": "none"})
-            self._ids[name] = judging.image_id(image, path=self._engine)
+            self.ids[name] = judging.image_id(image, path=self._engine)
         self.running = ""
+        self.sabotaged = False  # a fault of our own making after every recovery: then each must be noticed
         self._volumes: list[str] = []
 
     # --- deeds
@@ -118,7 +119,8 @@ class Island:
             self._trace.unlink(missing_ok=True)
             self._start()
             settled = self._until_dead_or(lambda: self._settled(None))
-            found = self._judge()
+            with self.planted(service="api", image="two") if self.sabotaged else contextlib.nullcontext():
+                found = self.verdict()
             recovered, fault = found.release, found.why
             if settled:
                 fault = f"the worker ended while it recovered: {self.tail(3)}"
@@ -126,7 +128,7 @@ class Island:
                 fault = f"{found.release} runs, neither {old} nor {to}"
             self._deliver()
             self._until_dead_or(lambda: self._settled(generation))
-        final = self._judge()
+        final = self.verdict()
         if not fault and (final.why or final.release != expected):
             fault = f"in the end: {final.release} {final.why} instead of {expected}"
         if not fault and self._volumes and judging.volumes(self.device.ref.device, path=self._engine) != self._volumes:
@@ -147,8 +149,27 @@ class Island:
 
     # --- looking
 
-    def _judge(self) -> judging.Verdict:
-        return judging.judge(self.device.ref.device, SERVICES, self._ids, path=self._engine)
+    def verdict(self) -> judging.Verdict:
+        """Return what runs now, as the judge sees it."""
+        return judging.judge(self.device.ref.device, SERVICES, self.ids, path=self._engine)
+
+    def container(self, service: str) -> str:
+        labels = [f"{judging.LABEL}={self.device.ref.device}", f"{judging.SERVICE_LABEL}={service}"]
+        return str(self._client.containers(all=True, filters={"label": labels})[0]["Id"])
+
+    @contextlib.contextmanager
+    def planted(self, *, service: str, image: str, beside: bool = False) -> Iterator[None]:
+        """Put a container of another image in a service's place, or beside it, while no worker is there to mend it."""
+        real = self.container(service)
+        labels = self._client.inspect_container(real)["Config"]["Labels"]
+        made = self._client.create_container(self.ids[image], ["/bin/busybox", "sleep", "60"], labels=labels)["Id"]
+        self._client.start(made)
+        if not beside:
+            self._client.remove_container(real, force=True)
+        try:
+            yield
+        finally:
+            self._client.remove_container(made, force=True)
 
     def _settled(self, generation: int | None) -> bool:
         """Return whether the newest report is final, of `generation` where one is named."""
@@ -158,7 +179,7 @@ class Island:
         told = json.loads(reports[-1].removeprefix("report "))
         if generation is not None and told["generation"] != generation:
             return False
-        return bool(told["states"]) and set(told["states"].values()) <= set(FINAL) and self._judge().whole
+        return bool(told["states"]) and set(told["states"].values()) <= set(FINAL) and self.verdict().whole
 
     def _lines(self) -> list[str]:
         return self._trace.read_text().splitlines() if self._trace.exists() else []

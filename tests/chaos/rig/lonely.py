@@ -74,7 +74,7 @@ class LonelyDevice:
 
 
 def three_services(instance: str, digest: str, *, broken: bool = False) -> AppSection:
-    """Return an app of three services of one image, each depending on the one before; the last ends at once if broken."""
+    """Return an app of three services of one image, each depending on the one before; if broken, the last ends."""
     ways: Mapping[str, Any] = {"monitor_ms": 300, "failure_action": "rollback"}
     common: dict[str, Any] = {
         "image": {"repository": REPOSITORY, "digest": digest},

@@ -29,7 +29,8 @@ class Tally:
         if not quiet:
             mark = "FAULT" if outcome.fault else ("killed" if outcome.landed else "passed")
             print(
-                f"{len(self.outcomes):4} {mark:6} {outcome.point:50} -> {outcome.recovered}, {outcome.finally_} {outcome.fault}",
+                f"{len(self.outcomes):4} {mark:6} {outcome.point:50} -> {outcome.recovered}, {outcome.finally_}"
+                f" {outcome.fault}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -84,6 +85,7 @@ def arguments(description: str | None, *, kills: int | None) -> argparse.Namespa
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=kills, help="how many; all points once where none is said")
+    parser.add_argument("--plant", action="store_true", help="plant a fault after each recovery: all must be found")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -102,4 +104,3 @@ def finish(tally: Tally, *, as_json: bool) -> int:
 def _commit() -> str:
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return done.stdout.strip()
-

@@ -53,7 +53,7 @@ def in_private_mounts(module: str) -> None:
     if os.environ.get("SKERRY_PRIVATE_MOUNTS") != "1":
         os.environ["SKERRY_PRIVATE_MOUNTS"] = "1"
         python = [sys.executable, "-m", module, *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *python])
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *python])  # noqa: S606
 
 
 def _run(*argv: str) -> None:
