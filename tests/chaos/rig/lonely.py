@@ -43,7 +43,7 @@ class LonelyDevice:
         trusted = broker.server_ca if broker else issuer
         write_durably(self.paths.ca, trusted.file.read_bytes())
         for made, place in zip(issuer.issue(self.ref.cn), (self.paths.certificate, self.paths.key), strict=True):
-            place.write_bytes(made.read_bytes())
+            write_durably(place, made.read_bytes())
         document = Trust(
             version=1,
             era=1,
