@@ -1,7 +1,7 @@
 """What a connected, idle worker costs: memory beside a bare process with the same libraries, and how often it wakes.
 
-`./run bench footprint [--seconds N] [--json]`. The worker runs the peer app (no health checks, no samples), connected to a
-real broker with a keepalive of 300 s; its two Redis servers are processes of their own and are counted apart.
+`./run bench footprint [--seconds N] [--json]`. The worker runs the peer app (no health checks, no samples) and has a
+real broker with a keepalive of 300 s. Its two Redis servers are processes of their own and are counted apart.
 """
 
 from __future__ import annotations
