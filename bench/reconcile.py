@@ -1,8 +1,8 @@
 """What the worker costs beside the engine's own API and beside Compose, interleaved in one run.
 
 `./run bench reconcile [--rounds N] [--json] [--compose-v2 PROGRAM]`. Each round brings the peer app up, asks for
-the same again, changes one service and takes all down, with each contender in turn. A time ends at the engine's
-own event of the last container that started (or of the network that went), whoever asked. The ratios count, never the times.
+the same again, changes one service and takes all down, with each contender in turn. A time ends at the engine's own
+event of the last container that started, or of the network that went. The ratios count, never the times.
 """
 
 from __future__ import annotations
