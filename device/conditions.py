@@ -35,6 +35,11 @@ def intake(errors: Mapping[str, str]) -> Condition:
     return Condition(type="IntakeReachable", status=True)
 
 
+def redis(name: str, reason: str, message: str) -> Condition:
+    """Whether one of the two Redis children works as it was left."""
+    return Condition(type=f"Telemetry{name}", status=not reason, reason=reason, message=message[:2000])
+
+
 def reserved(desired: DesiredState) -> Condition:
     """Which sections of the desired state this worker does not carry out."""
     present = [name for name in ("link", "host", "worker") if getattr(desired, name) is not None]

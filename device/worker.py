@@ -42,6 +42,7 @@ from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer
 from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
+from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
 from device.telemetry.shipper import Shipper
 from device.trust import Trust
@@ -91,7 +92,9 @@ class Worker:
     def _build_telemetry(self, paths: Paths, owner: Owner) -> None:
         accounts = Accounts(paths.telemetry / "accounts.json", socket_folder=paths.intake_folder)
         intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
-        self.buffer = Buffer(Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=self._now)
+        self.buffer = Buffer(
+            Client(paths.store_socket), marks=Marks(intake), epoch_file=paths.telemetry / "epoch", now=self._now
+        )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.followers = Followers(self.engine, self.buffer)
         settings = owner.telemetry
@@ -113,12 +116,13 @@ class Worker:
             forwarders=self.forwarders,
             followers=self.followers,
         )
-        self.children = (
-            servers.store_server(paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch),
-            servers.intake_server(
-                paths, settings, password=accounts.worker_password, on_up=self.surroundings.intake_up
-            ),
+        self.store = servers.store_server(
+            paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch
         )
+        self.intake = servers.intake_server(
+            paths, settings, password=accounts.worker_password, on_up=self.surroundings.intake_up
+        )
+        self.children = (self.store.child, self.intake.child)
 
     def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:
         cloud, ref = CloudClient(self._identity.cloud, ca=paths.ca), self._identity.ref
@@ -267,6 +271,8 @@ class Worker:
     def _report(self, report: Report) -> None:
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
+        self.reporter.condition(conditions.redis("Store", *self.store.trouble))
+        self.reporter.condition(conditions.redis("Intake", *self.intake.trouble))
         if not report.engine_error:
             self._storage("reconcile", report.storage_error)
         if not report.engine_error and not report.storage_error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import msgpack
 from broker.messages import Gap, Instant, StreamHeld, StreamKept
 from device.telemetry.connection import Client, Command, RedisUnavailable
 from device.telemetry.epochs import new_epoch
+from device.telemetry.marks import Marks
 from device.telemetry.ranges import Range, holes
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,10 @@ class Extent:
 class Buffer:
     """Owns the store. Safe to use from several threads."""
 
-    def __init__(self, client: Client, *, epoch_file: Path, now: Callable[[], Instant]) -> None:
+    def __init__(self, client: Client, *, marks: Marks, epoch_file: Path, now: Callable[[], Instant]) -> None:
         self._client = client
+        self._marks = marks
+        self._is_compared = False
         self._epoch_file = epoch_file
         self.now = now
         self._lock = threading.Lock()
@@ -83,7 +86,7 @@ class Buffer:
         with self._lock:
             self._epoch = new_epoch(self._epoch_file)
             self._last = {}
-        self.forget_drained()
+            self._is_compared = False
 
     def append(
         self,
@@ -123,7 +126,8 @@ class Buffer:
             self._last.pop(stream, None)  # unknown until the answer is here
             self._client.transaction(commands)
             self._last[stream] = last
-            return place
+        self._marks.note(place.key, last)
+        return place
 
     def _last_number(self, place: Place) -> int:
         known = self._last.get(place.stream)
@@ -218,13 +222,52 @@ class Buffer:
         kept = [(b.first, b.last) for b in (_stored(place, eid, fields, {}) for eid, fields in entries)]
         return holes([*kept, *held.ranges, (1, held.contiguous)], last=last)
 
-    def forget_drained(self) -> None:
-        """Drop what is known of drained epochs beyond the newest few of each stream."""
+    def name_losses(self) -> None:
+        """Name what the store had and has not any more: once after each of its starts.
+
+        Raises `RedisUnavailable` where one of the two servers is away; then it is to be asked again.
+        """
+        if self._is_compared:
+            return
+        marks, known = self._marks.all(), {extent.place.key: extent for extent in self.extents()}
+        for key, last in marks.items():
+            stream, _, epoch = key.rpartition("|")
+            extent = known.get(key)
+            if int(epoch) != self._epoch and (extent.last if extent is not None else 0) < last:
+                self._name_loss(Place(stream, int(epoch)), extent, last)
+        self._forget_drained(marks)
+        self._is_compared = True
+
+    def _name_loss(self, place: Place, extent: Extent | None, last: int) -> None:
+        """Put a gap where the numbers up to `last` were. What the cloud has of them stands: stored wins over a gap."""
+        first = extent.last + 1 if extent is not None else 1
+        log.error("the store lost %s %d..%d", place.key, first, last)
+        commands: list[Command] = []
+        if extent is None:
+            commands.append(("SADD", "known", place.key))
+            order = self._client.increment("order")
+            commands.append(("HSET", f"state|{place.key}", "order", order, "sent", 0, "trimmed", 0))
+        gaps = [[first, last, "store_lost"]]
+        header = msgpack.packb([last, self.now().model_dump(), "none", gaps])
+        commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", b""))
+        commands.append(("HSET", f"state|{place.key}", "last", last))
+        if "moved" in self.cursor(place.stream):  # what went with them was moved, and not erased by the app
+            commands.append(("HINCRBY", f"cursor|{place.stream}", "moved", last - first + 1))
+        self._client.transaction(commands)
+
+    def has_known(self, stream: str) -> bool:
+        """Return whether there ever was a batch of this stream, or one that was lost."""
+        return any(key.rpartition("|")[0] == stream for key in self._client.members("known"))
+
+    def _forget_drained(self, marks: Collection[str]) -> None:
+        """Drop the marks of drained epochs, and what is known of those beyond the newest few of each stream."""
+        drained = [e for e in self.extents() if e.trimmed >= e.last and e.place.epoch != self._epoch]
+        self._marks.forget([extent.place.key for extent in drained if extent.place.key in marks])
         seen: dict[str, int] = {}
         for extent in self.extents():
             stream = extent.place.stream
             seen[stream] = seen.get(stream, 0) + 1
-            if seen[stream] > EPOCHS_KEPT and extent.trimmed >= extent.last:
+            if seen[stream] > EPOCHS_KEPT and extent in drained:
                 key = extent.place.key
                 self._client.transaction(
                     [("SREM", "known", key), ("DEL", f"state|{key}", f"batch|{key}", f"gaps|{key}")]

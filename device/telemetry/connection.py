@@ -39,22 +39,36 @@ class Client:
     """A connection pool to one Redis on a unix socket. Every call may raise `RedisUnavailable`."""
 
     def __init__(self, socket: Path, *, user: str | None = None, password: str | None = None) -> None:
-        self._redis: Any = Redis(
-            unix_socket_path=str(socket),
-            username=user,
-            password=password,
-            socket_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),  # a write sent twice by the client is not the write that was meant
-        )
+        self._arguments: dict[str, Any] = {
+            "unix_socket_path": str(socket),
+            "username": user,
+            "password": password,
+            "socket_timeout": TIMEOUT_S,
+            "retry": Retry(NoBackoff(), 0),  # a write sent twice by the client is not the write that was meant
+        }
+        self._redis: Any = Redis(**self._arguments)
 
-    def ping(self) -> bool:
-        with _translated():
-            return bool(self._redis.ping())
+    def is_reachable(self) -> bool:
+        """Return whether a new connection gets an answer: an open one says nothing of the socket's file."""
+        try:
+            with _translated(), contextlib.closing(Redis(**self._arguments)) as fresh:
+                return bool(fresh.ping())
+        except RedisUnavailable:
+            return False
 
     def hash(self, key: str) -> dict[str, str]:
         """Return a hash as text; empty when there is none."""
         with _translated():
             return {name.decode(): value.decode() for name, value in self._redis.hgetall(key).items()}
+
+    def set_hash(self, key: str, fields: Mapping[str, str]) -> None:
+        with _translated():
+            self._redis.hset(key, mapping=dict(fields))
+
+    def delete_fields(self, key: str, fields: Sequence[str]) -> None:
+        with _translated():
+            if fields:
+                self._redis.hdel(key, *fields)
 
     def hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:
         with _translated():

@@ -67,6 +67,7 @@ class Mover:
         while not stopping.is_set():
             streams = sorted(set(self._streams().values()))
             try:
+                self._buffer.name_losses()
                 if not streams:
                     stopping.wait(UNAVAILABLE_S)
                     continue
@@ -134,6 +135,10 @@ class Mover:
         if entry_ids.order(info.newest) < entry_ids.order(counters.cursor):
             return self._begin_anew(stream, _as_found(info))
         lost = newly_lost(counters, added=info.added, length=info.length)
+        if lost > 0 and counters == Counters() and self._buffer.has_known(stream):
+            return self._begin_anew(
+                stream, _as_found(info)
+            )  # the store lost its cursor; its gap names what went with it
         if lost < 0:  # a crash before a trim leaves moved entries in the intake: at most one batch
             lost += len(self._intake.entries(stream, high=counters.cursor, count=COUNT_MAX))
             if lost < 0:

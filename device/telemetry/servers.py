@@ -10,9 +10,13 @@ from broker.children import Child, Program
 from broker.errors import Refused
 from broker.files import write_durably
 from device.config import Paths, TelemetrySettings
-from device.telemetry.connection import Client, RedisUnavailable
+from device.telemetry.connection import Client
+from device.telemetry.redis_files import RedisFiles
 
 WORKER_USER = "worker"
+CHECK_EVERY_S = 60.0  # whether a new connection is still answered
+UNREACHABLE_S = 30.0  # a slow disk may hold up a Redis that writes before it answers
+STOP_TIMEOUT_S = 10.0
 
 
 def intake_config(paths: Paths, settings: TelemetrySettings, *, password: str) -> str:
@@ -27,6 +31,7 @@ save ""
 appendonly yes
 appenddirname intake
 appendfsync {settings.durability}
+aof-load-truncated yes
 auto-aof-rewrite-min-size 4mb
 maxmemory {settings.intake_megabytes}mb
 maxmemory-policy noeviction
@@ -61,71 +66,80 @@ databases 1
 """
 
 
-def intake_server(paths: Paths, settings: TelemetrySettings, *, password: str, on_up: Callable[[], None]) -> Child:
-    """Return the supervised intake; `on_up` runs after each start, before it counts as ready."""
-    config = paths.telemetry / "intake.conf"
-    return Child(
-        _program(
-            "redis-intake",
-            config=config,
-            text=intake_config(paths, settings, password=password),
-            socket=paths.intake_socket,
-            client=Client(paths.intake_socket, user=WORKER_USER, password=password),
-            hook=lambda: None,
-            on_up=on_up,
+class Server:
+    """One supervised Redis with its files."""
+
+    def __init__(
+        self,
+        config: Path,
+        text: str,
+        *,
+        socket: Path,
+        client: Client,
+        before_start: Callable[[], None] = lambda: None,
+        on_up: Callable[[], None],
+    ) -> None:
+        server = shutil.which("redis-server") or shutil.which("valkey-server")
+        if server is None:
+            raise Refused("missing_program", "redis-server is not installed (package redis-server)")
+        log_path = config.with_suffix(".log")
+        self.files = RedisFiles(config.with_suffix(""), log_path=log_path)
+
+        def prepare() -> None:
+            before_start()
+            self.files.before_start()
+            write_durably(config, text.encode())
+            socket.unlink(missing_ok=True)  # one left by a killed server: nobody listens on it any more
+
+        def up() -> None:
+            self.files.on_up()
+            on_up()
+
+        self.child = Child(
+            Program(
+                name=f"redis-{config.stem}",
+                argv=(server, str(config)),
+                log_path=log_path,
+                ready=client.is_reachable,
+                before_start=prepare,
+                on_up=up,
+                check_every_s=CHECK_EVERY_S,
+                unreachable_s=UNREACHABLE_S,
+                stop_timeout_s=STOP_TIMEOUT_S,
+                lock_path=config.with_suffix(".lock"),  # two servers on the same files would ruin them
+            )
         )
+
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """Return the reason and a sentence where something is wrong with it; two empty texts where nothing is."""
+        if not self.child.is_up:
+            return "not_running", f"{self.child.program.name} does not run: {self.child.last_words()}"
+        if self.files.put_aside:
+            return "damaged", f"Redis did not start with its files: it began anew, they lie in {self.files.put_aside}"
+        return "", ""
+
+
+def intake_server(paths: Paths, settings: TelemetrySettings, *, password: str, on_up: Callable[[], None]) -> Server:
+    """Return the supervised intake; `on_up` runs after each start, before it counts as ready."""
+    return Server(
+        paths.telemetry / "intake.conf",
+        intake_config(paths, settings, password=password),
+        socket=paths.intake_socket,
+        client=Client(paths.intake_socket, user=WORKER_USER, password=password),
+        on_up=on_up,
     )
 
 
 def store_server(
     paths: Paths, settings: TelemetrySettings, *, before_start: Callable[[], None], on_up: Callable[[], None]
-) -> Child:
+) -> Server:
     """Return the supervised store; `before_start` and `on_up` run around each start, before it counts as ready."""
-    config = paths.telemetry / "store.conf"
-    return Child(
-        _program(
-            "redis-store",
-            config=config,
-            text=store_config(paths, settings),
-            socket=paths.store_socket,
-            client=Client(paths.store_socket),
-            hook=before_start,
-            on_up=on_up,
-        )
-    )
-
-
-def _program(
-    name: str,
-    *,
-    config: Path,
-    text: str,
-    socket: Path,
-    client: Client,
-    hook: Callable[[], None],
-    on_up: Callable[[], None],
-) -> Program:
-    server = shutil.which("redis-server") or shutil.which("valkey-server")
-    if server is None:
-        raise Refused("missing_program", "redis-server is not installed (package redis-server)")
-
-    def before_start() -> None:
-        hook()
-        write_durably(config, text.encode())
-        socket.unlink(missing_ok=True)  # one left by a killed server: nobody listens on it any more
-
-    return Program(
-        name=name,
-        argv=(server, str(config)),
-        log_path=config.with_suffix(".log"),
-        ready=lambda: _answers(client),
+    return Server(
+        paths.telemetry / "store.conf",
+        store_config(paths, settings),
+        socket=paths.store_socket,
+        client=Client(paths.store_socket),
         before_start=before_start,
         on_up=on_up,
     )
-
-
-def _answers(client: Client) -> bool:
-    try:
-        return client.ping()
-    except RedisUnavailable:
-        return False

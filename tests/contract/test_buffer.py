@@ -86,9 +86,9 @@ def test_killing_the_store_loses_nothing_and_begins_a_new_epoch(bench: Bench) ->
     bench.write(range(3))
     bench.move()
     before = bench.place().epoch
-    starts = bench.store_server.starts
-    bench.store_server.signal(9)
-    wait_until(lambda: bench.store_server.starts > starts and bench.answers(), what="the store is back")
+    starts = bench.store_server.child.starts
+    bench.store_server.child.signal(9)
+    wait_until(lambda: bench.store_server.child.starts > starts and bench.answers(), what="the store is back")
     bench.write(range(3, 6))
     wait_until(bench.moved, what="the mover works again")
     assert bench.numbers() == [str(n) for n in range(6)]
@@ -101,9 +101,9 @@ def test_killing_the_intake_loses_nothing_that_was_confirmed(bench: Bench) -> No
     bench.write(range(3))
     bench.move()
     bench.write(range(3, 6))
-    starts = bench.intake_server.starts
-    bench.intake_server.signal(9)
-    wait_until(lambda: bench.intake_server.starts > starts and bench.moved(), what="the intake is back")
+    starts = bench.intake_server.child.starts
+    bench.intake_server.child.signal(9)
+    wait_until(lambda: bench.intake_server.child.starts > starts and bench.moved(), what="the intake is back")
     wait_until(lambda: bench.numbers() == [str(n) for n in range(6)], what="all samples are in the buffer")
     app = bench.app()
     assert app.xadd(STREAM, {"n": 6})
@@ -144,7 +144,7 @@ def test_what_a_restored_store_lost_is_found_by_number(bench: Bench) -> None:
 
 
 def test_a_store_that_is_away_is_said_and_nothing_is_numbered(bench: Bench) -> None:
-    bench.store_server.stop()
+    bench.store_server.child.stop()
     with pytest.raises(RedisUnavailable):
         bench.buffer.append(STREAM, count=1, format=SAMPLES, payload=pack_samples([Sample(1, {})]))
 
@@ -181,6 +181,7 @@ def test_drained_epochs_are_forgotten_beyond_the_newest_and_undrained_ones_never
             bench.buffer.note_sent(place, 1)
             bench.buffer.apply_held(StreamHeld(stream=STREAM, epoch=place.epoch, contiguous=1))
         bench.buffer.begin_epoch()
+        bench.buffer.name_losses()
     epochs = [extent.place.epoch for extent in bench.buffer.extents()]
     assert kept[0] in epochs
     assert len(epochs) == 3

@@ -12,7 +12,6 @@ from typing import Any
 
 import redis
 
-from broker.children import Child
 from broker.messages import Instant
 from broker.payloads import unpack_samples
 from device.config import Paths, TelemetrySettings
@@ -21,7 +20,9 @@ from device.telemetry import servers
 from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer, Place
 from device.telemetry.connection import Client, RedisUnavailable
+from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
+from device.telemetry.servers import Server
 from tests.harness.apps import section, service
 from tests.harness.servers import program
 
@@ -46,8 +47,8 @@ class Bench:
     intake: Client
     buffer: Buffer
     mover: Mover
-    store_server: Child
-    intake_server: Child = field(init=False)
+    store_server: Server = field(init=False)
+    intake_server: Server = field(init=False)
 
     @property
     def accounts_file(self) -> Path:
@@ -67,6 +68,7 @@ class Bench:
         app.close()
 
     def move(self, stream: str = STREAM) -> None:
+        self.buffer.name_losses()
         self.mover.move(stream)
 
     def moved(self) -> bool:
@@ -90,16 +92,26 @@ class Bench:
         saved = folder.with_name("saved")
         shutil.copytree(folder, saved)
         lost()
-        self.intake_server.stop()
+        self.intake_server.child.stop()
         shutil.rmtree(folder)
         saved.rename(folder)
         self.start_intake()
+
+    def new_store(self) -> Server:
+        """Return another server on the same files, not started."""
+        buffer = self.buffer
+        return servers.store_server(self.paths, SETTINGS, before_start=buffer.suspend, on_up=buffer.begin_epoch)
+
+    def start_store(self) -> None:
+        """Start the store, anew also after it was stopped."""
+        self.store_server = self.new_store()
+        self.store_server.child.start()
 
     def start_intake(self) -> None:
         """Start the intake, anew also after it was stopped."""
         password = self.accounts.worker_password
         self.intake_server = servers.intake_server(self.paths, SETTINGS, password=password, on_up=self._intake_up)
-        self.intake_server.start()
+        self.intake_server.child.start()
 
     def _intake_up(self) -> None:
         with contextlib.suppress(RedisUnavailable):
@@ -140,14 +152,15 @@ def running(folder: Path) -> Iterator[Bench]:
     accounts = Accounts(paths.telemetry / "accounts.json", socket_folder=paths.intake_folder)
     accesses = accounts.access_for(SECTIONS)
     intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
-    buffer = Buffer(Client(paths.store_socket), epoch_file=paths.telemetry / "epoch", now=lambda: NOW)
-    store = servers.store_server(paths, SETTINGS, before_start=buffer.suspend, on_up=buffer.begin_epoch)
+    buffer = Buffer(
+        Client(paths.store_socket), marks=Marks(intake), epoch_file=paths.telemetry / "epoch", now=lambda: NOW
+    )
     mover = Mover(intake, buffer, streams=lambda: accounts.streams, linger_s=0, moved=lambda: None)
-    store.start()
-    made = Bench(paths, accounts, accesses, intake, buffer, mover, store)
+    made = Bench(paths, accounts, accesses, intake, buffer, mover)
+    made.start_store()
     made.start_intake()
     try:
         yield made
     finally:
-        made.intake_server.stop()
-        store.stop()
+        made.intake_server.child.stop()
+        made.store_server.child.stop()
