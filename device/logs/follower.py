@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ FOLLOWED_MAX = 64  # containers; each costs a thread and an open stream
 QUEUE_LINES = 2000  # of one app between two packings; beyond it the oldest are dropped and counted
 LINE_CHARS_MAX = 4096
 PACK_EVERY_S = 1.0
+BATCH_FIELD = "batch"  # the field of a cursor beside the containers'
 BATCH_LINES = 1000
+BATCH_BYTES = 96 * 1024  # of text in a batch, before compression: the channel takes 256 KiB
+LINE_COST = 32  # of time stamp, service and framing, beside the text
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,19 @@ class Followed:
     app: str
 
 
-class _Queue:
+@dataclass(frozen=True)
+class Taken:
+    """Lines that are on their way into the buffer: (container, nanoseconds, line), and how many were dropped before.
+
+    `token` is written with them: a lost answer leaves open whether they stand, and the buffer's cursor then tells.
+    """
+
+    lines: tuple[tuple[str, int, Line], ...]
+    dropped: int
+    token: str
+
+
+class Queue:
     """Lines of one app that wait to be packed; the oldest go first when it is full, and are counted."""
 
     def __init__(self) -> None:
@@ -40,6 +56,7 @@ class _Queue:
         self._lines: collections.deque[tuple[str, int, Line]] = collections.deque()
         self._newest: dict[str, int] = {}
         self._dropped = 0
+        self._taken: Taken | None = None
 
     def put(self, container: str, at_ns: int, line: Line) -> None:
         with self._lock:
@@ -54,16 +71,28 @@ class _Queue:
         with self._lock:
             return self._newest.get(container, 0)
 
-    def take(self) -> tuple[list[tuple[str, int, Line]], int]:
-        with self._lock:
-            taken = [self._lines.popleft() for _ in range(min(BATCH_LINES, len(self._lines)))]
-            dropped, self._dropped = self._dropped, 0
-            return taken, dropped
+    def take(self) -> tuple[Taken | None, bool]:
+        """Return what is to be written next, and whether it was taken before: then it may stand already.
 
-    def put_back(self, taken: list[tuple[str, int, Line]], dropped: int) -> None:
+        The same comes again until `written` says that it is done. None when nothing waits.
+        """
         with self._lock:
-            self._lines.extendleft(reversed(taken))
-            self._dropped += dropped
+            if self._taken is not None:
+                return self._taken, True
+            lines: list[tuple[str, int, Line]] = []
+            size = 0
+            while self._lines and len(lines) < BATCH_LINES:
+                size += len(self._lines[0][2].text.encode()) + LINE_COST
+                if lines and size > BATCH_BYTES:
+                    break
+                lines.append(self._lines.popleft())
+            if lines or self._dropped:
+                self._taken, self._dropped = Taken(tuple(lines), self._dropped, secrets.token_hex(8)), 0
+            return self._taken, False
+
+    def written(self) -> None:
+        with self._lock:
+            self._taken = None
 
 
 class Followers:
@@ -74,7 +103,7 @@ class Followers:
         self._buffer = buffer
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, Queue] = {}
         self._stopping = threading.Event()
 
     def ensure(self, containers: Sequence[Container], apps: Mapping[str, str]) -> None:
@@ -89,7 +118,7 @@ class Followers:
                     log.warning("more than %d containers: the logs of %s are not read", FOLLOWED_MAX, container.name)
                     continue
                 followed = Followed(container.id, container.service, app)
-                self._queues.setdefault(app, _Queue())
+                self._queues.setdefault(app, Queue())
                 thread = threading.Thread(target=self._follow, args=(followed,), name=f"log-{app}", daemon=True)
                 self._threads[container.id] = thread
                 thread.start()
@@ -106,25 +135,30 @@ class Followers:
         with self._lock:
             queues = dict(self._queues)
         for app, waiting in queues.items():
-            taken, dropped = waiting.take()
-            if not taken and not dropped:
-                continue
             try:
-                self._write(app, taken, dropped)
+                while self._pack_batch(app, waiting):
+                    pass
             except RedisUnavailable as error:
-                waiting.put_back(taken, dropped)
                 log.warning("log lines wait: %s", error)
 
-    def _write(self, app: str, taken: list[tuple[str, int, Line]], dropped: int) -> None:
-        cursors = {container: str(at_ns) for container, at_ns, _ in taken}
-        self._buffer.append(
-            f"logs:{app}",
-            count=len(taken),
-            format=LINES,
-            payload=pack_lines([line for _, _, line in taken]) if taken else b"",
-            gap_causes=((dropped, "log_overflow"),) if dropped else (),
-            cursor=(f"logs:{app}", cursors) if cursors else None,
-        )
+    def _pack_batch(self, app: str, waiting: Queue) -> bool:
+        """Write one batch; return whether there was one. Raises `RedisUnavailable`: it comes again."""
+        taken, is_again = waiting.take()
+        if taken is None:
+            return False
+        source = f"logs:{app}"
+        if not (is_again and self._buffer.cursor(source).get(BATCH_FIELD) == taken.token):
+            cursors = {container: str(at_ns) for container, at_ns, _ in taken.lines}
+            self._buffer.append(
+                source,
+                count=len(taken.lines),
+                format=LINES,
+                payload=pack_lines([line for _, _, line in taken.lines]) if taken.lines else b"",
+                gap_causes=((taken.dropped, "log_overflow"),) if taken.dropped else (),
+                cursor=(source, cursors | {BATCH_FIELD: taken.token}),
+            )
+        waiting.written()
+        return True
 
     def _follow(self, followed: Followed) -> None:
         waiting = self._queues[followed.app]

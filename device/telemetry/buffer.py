@@ -23,6 +23,7 @@ from device.telemetry.marks import Marks
 from device.telemetry.ranges import Range, holes
 
 log = logging.getLogger(__name__)
+PAGE = 64  # batches read at once where all are looked at
 EPOCHS_KEPT = 64  # of one stream, drained ones included: what a restored cloud database may still ask about
 
 
@@ -218,8 +219,11 @@ class Buffer:
         """Return the numbers that neither the cloud holds nor we keep: they were acked by a store since restored."""
         place = Place(held.stream, held.epoch)
         last = int(self._client.hash_field(f"state|{place.key}", "last") or 0)
-        entries = self._client.entries(f"batch|{place.key}")
-        kept = [(b.first, b.last) for b in (_stored(place, eid, fields, {}) for eid, fields in entries)]
+        kept: list[Range] = []
+        after = 0
+        while page := self.read(place, after=after, count=PAGE):
+            kept += [(batch.first, batch.last) for batch in page]
+            after = page[-1].first
         return holes([*kept, *held.ranges, (1, held.contiguous)], last=last)
 
     def name_losses(self) -> None:

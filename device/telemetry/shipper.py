@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from broker.backoff import Backoff
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 WINDOW = 16  # batches under way: at 50 ms of link and 20 kB each this fills 6 MB/s
 AGAIN = Backoff(first_s=2.5, max_s=30.0)
 IDLE_S = 2.0
+GAP_REFUSED = Backoff(first_s=60.0, max_s=3600.0)  # a cloud that does not even take the gap: time may change its mind
+NAMED_AGAIN_S = 30.0  # what a restored cloud lost, told again where the sync still lacks it
 _PRIORITY = {"events": 0, "telemetry": 1, "logs": 2}
 
 
@@ -34,6 +37,7 @@ class _Flight:
     cursor: int
     under_way: dict[int, int] = field(default_factory=dict)  # first -> last
     paused_until: float = 0.0
+    gaps_refused: int = 0
 
 
 class Shipper:
@@ -45,6 +49,7 @@ class Shipper:
         self._clock = clock
         self._syncs: queue.Queue[Sync | None] = queue.Queue(64)  # one per commit; dropping one costs nothing
         self._flights: dict[Place, _Flight] = {}
+        self._named: dict[Place, tuple[StreamHeld, float]] = {}
         self._conn: Conn | None = None
         self._progress_at = 0.0
         self._tries = 0
@@ -95,9 +100,12 @@ class Shipper:
             return IDLE_S / 4
         now = self._clock.monotonic()
         if conn != self._conn:
-            self._conn, self._flights, self._tries, self._progress_at = conn, {}, 0, now
+            self._conn, self._flights, self._named, self._tries, self._progress_at = conn, {}, {}, 0, now
         if self._under_way() and now - self._progress_at > AGAIN.delay_s(self._tries, 1.0):
-            self._flights = {place: _Flight(0, paused_until=f.paused_until) for place, f in self._flights.items()}
+            self._flights = {
+                place: _Flight(0, paused_until=flight.paused_until, gaps_refused=flight.gaps_refused)
+                for place, flight in self._flights.items()
+            }
             self._tries += 1
             self._progress_at = now
         for extent in sorted(self._buffer.extents(), key=_urgency):
@@ -148,27 +156,46 @@ class Shipper:
                 self._progress_at, self._tries = self._clock.monotonic(), 0
             for refusal in held.refused:
                 self._refused(place, flight, refusal)
-            self._name_losses(held)
+        if sync.streams:
+            self._name_losses(sync.streams)
 
     def _refused(self, place: Place, flight: _Flight, refusal: Refusal) -> None:
         log.warning("the cloud refuses %s %d..%d: %s", place.key, refusal.first, refusal.last, refusal.reason)
         if refusal.retry_after_s is not None:
-            flight.paused_until = self._clock.monotonic() + refusal.retry_after_s
-            flight.cursor, flight.under_way = 0, {}
+            self._pause(flight, refusal.retry_after_s)
+            return
+        found = self._buffer.read(place, after=refusal.first - 1, count=1)
+        if not found or found[0].first != refusal.first:
+            return
+        if not found[0].payload:
+            self._pause(flight, GAP_REFUSED.delay_s(flight.gaps_refused, 1.0))
+            flight.gaps_refused += 1
             return
         self._buffer.replace_by_gap(place, refusal.first, cause=refusal.reason)
         flight.cursor = min(flight.cursor, refusal.first - 1)
         flight.under_way.pop(refusal.first, None)
 
-    def _name_losses(self, held: StreamHeld) -> None:
+    def _pause(self, flight: _Flight, seconds: float) -> None:
+        flight.paused_until = self._clock.monotonic() + seconds
+        flight.cursor, flight.under_way = 0, {}
+
+    def _name_losses(self, streams: Sequence[StreamHeld]) -> None:
         """Tell as gaps what an earlier store of the cloud had acked and this one does not hold."""
-        extent = next((e for e in self._buffer.extents() if e.place == Place(held.stream, held.epoch)), None)
-        if extent is None or held.contiguous >= extent.trimmed:
-            return
-        for first, last in self._buffer.lost_by_cloud(held):
-            log.warning("the cloud's store lost %s %d..%d", extent.place.key, first, last)
-            gap = Gap(first=first, last=last, cause="store_restored")
-            self._send(Stored(extent.place, first, last, self._buffer.now(), "none", b"", (gap,)))
+        extents = {extent.place: extent for extent in self._buffer.extents()}
+        now = self._clock.monotonic()
+        for held in streams:
+            place = Place(held.stream, held.epoch)
+            extent = extents.get(place)
+            if extent is None or held.contiguous >= extent.trimmed:
+                continue
+            told, at = self._named.get(place, (None, 0.0))
+            if told == held and now - at < NAMED_AGAIN_S:
+                continue
+            self._named[place] = (held, now)
+            for first, last in self._buffer.lost_by_cloud(held):
+                log.warning("the cloud's store lost %s %d..%d", place.key, first, last)
+                gap = Gap(first=first, last=last, cause="store_restored")
+                self._send(Stored(place, first, last, self._buffer.now(), "none", b"", (gap,)))
 
 
 def _urgency(extent: Extent) -> tuple[int, int, str]:

@@ -31,6 +31,8 @@ class Shelf:
     trimmed: dict[Place, int] = field(default_factory=dict)
     last: dict[Place, int] = field(default_factory=dict)
     available: bool = True
+    looks: int = 0  # how often all extents were read
+    searches: int = 0  # how often all batches of a place were read
 
     def add(self, place: Place, *, count: int = 1, payload: bytes = b"x", order: int = 1) -> None:
         first = self.last.get(place, 0) + 1
@@ -45,6 +47,7 @@ class Shelf:
     def extents(self) -> list[Extent]:
         if not self.available:
             raise RedisUnavailable("away")
+        self.looks += 1
         return [
             Extent(p, self.orders[p], self.last[p], self.sent.get(p, 0), self.trimmed.get(p, 0)) for p in self.batches
         ]
@@ -72,6 +75,7 @@ class Shelf:
         ]
 
     def lost_by_cloud(self, held: StreamHeld) -> list[Range]:
+        self.searches += 1
         place = Place(held.stream, held.epoch)
         kept = [(batch.first, batch.last) for batch in self.batches[place]]
         return holes([*kept, *held.ranges, (1, held.contiguous)], last=self.last[place])
@@ -270,3 +274,40 @@ def test_a_store_that_is_away_is_waited_for(stage: Stage) -> None:
 def test_a_sync_about_a_stream_nobody_knows_changes_nothing(stage: Stage) -> None:
     stage.shelf.add(APP)
     assert stage.turns(stage.sync(held(9, Place("telemetry:other", 9))), nothing) == ["telemetry:app/1 1..1"]
+
+
+def test_a_cloud_that_refuses_the_gap_as_well_is_asked_again_ever_more_rarely(stage: Stage) -> None:
+    stage.shelf.add(APP)
+    stage.turns(nothing)
+    no = stage.sync(held(0, refused=(Refusal(first=1, last=1, reason="too_many_streams"),)))
+    assert stage.turns(no, nothing) == ["telemetry:app/1 1..1"]  # the gap in its place
+    assert stage.batches[0].gaps == (Gap(first=1, last=1, cause="too_many_streams"),)
+    waits = []
+    for _ in range(9):
+        asked_at = stage.clock.now
+        stage.turns(no, nothing)
+        while not stage.turns(stage.after(10.0)):
+            pass
+        waits.append(stage.clock.now - asked_at)
+        assert stage.batches[0].gaps == (Gap(first=1, last=1, cause="too_many_streams"),)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_a_sync_of_many_streams_costs_one_look_at_the_buffer(stage: Stage) -> None:
+    places = [Place("telemetry:app", epoch) for epoch in range(1, 41)]
+    for place in places:
+        stage.shelf.add(place)
+        stage.shelf.sent[place] = stage.shelf.trimmed[place] = 1
+    stage.turns(nothing)
+    before = stage.shelf.looks
+    stage.turns(stage.sync(*(held(1, place) for place in places)))
+    assert stage.shelf.looks - before <= 2  # one for the sync, one for the turn after it
+
+
+def test_what_a_restored_cloud_lost_is_looked_for_again_only_after_a_while(stage: Stage) -> None:
+    stage.shelf.add(APP, count=3)
+    stage.turns(nothing, stage.sync(held(3)), nothing)
+    lost = stage.sync(held(1))
+    assert stage.turns(lost, lost, lost, nothing) == ["telemetry:app/1 2..3"]
+    assert stage.shelf.searches == 1
+    assert stage.turns(stage.after(31.0), lost, nothing) == ["telemetry:app/1 2..3"]
