@@ -33,6 +33,7 @@ class Counters:
     cursor: str = entry_ids.FIRST
     moved: int = 0
     lost: int = 0
+    is_kept: bool = True  # false when the store has none for this stream: it is new, or the store lost its files
 
     def fields(self) -> dict[str, str]:
         return {"cursor": self.cursor, "moved": str(self.moved), "lost": str(self.lost)}
@@ -98,7 +99,7 @@ class Mover:
     def _counters(self, stream: str) -> Counters:
         fields = self._buffer.cursor(stream)
         if not fields:
-            return Counters()
+            return Counters(is_kept=False)
         return Counters(fields["cursor"], int(fields["moved"]), int(fields["lost"]))
 
     def finished(self, stream: str, *, shared: bool) -> bool:
@@ -131,11 +132,11 @@ class Mover:
         """
         info = self._intake.stream_info(stream)
         if info is None:
-            return self._begin_anew(stream, Counters()) if counters != Counters() else None
+            return self._begin_anew(stream, Counters()) if counters.moved or counters.lost else None
         if entry_ids.order(info.newest) < entry_ids.order(counters.cursor):
             return self._begin_anew(stream, _as_found(info))
         lost = newly_lost(counters, added=info.added, length=info.length)
-        if lost > 0 and counters == Counters() and self._buffer.has_known(stream):
+        if lost > 0 and not counters.is_kept and self._buffer.has_known(stream):
             return self._begin_anew(
                 stream, _as_found(info)
             )  # the store lost its cursor; its gap names what went with it
