@@ -11,12 +11,14 @@ from broker.ids import DeviceRef
 from broker.messages import Batch, Refusal
 from cloud.ingest.turn import Seen, Turn
 from cloud.ranges import Held, Range, count
-from cloud.store import batches, cursors, gaps
+from cloud.store import batches, cursors, gaps, presence
 from cloud.store.cursors import Cursor
 from cloud.throttle import Throttle
 
 ELEMENTS_MAX = 100_000
 CURSORS_MAX = 10_000  # (stream, epoch) pairs of one device: each start of its store makes a new epoch
+FOLDED_AT_ONCE = 1_000
+CURSORS_RETRY_S = 3600  # a device with so many in use has to be done with some first
 RANGES_RETRY_S = 30  # holes close when older batches arrive
 
 
@@ -72,6 +74,8 @@ class BatchHandler:
         if elements > ELEMENTS_MAX:
             raise Refused("too_many_elements", f"{elements} elements, at most {ELEMENTS_MAX} travel together")
         cursor = self._cursor(turn, device, batch)
+        if cursor is None:
+            return CURSORS_RETRY_S
         whole = (batch.first, batch.last)
         is_new = cursor.held.missing(*whole) == (whole,)  # the usual case: then nothing stored can be touched by it
         if elements and not is_new:
@@ -91,11 +95,24 @@ class BatchHandler:
         self._write(turn, device, batch, numbered, replace(cursor, held=held), was=cursor.held)
         return None
 
-    def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor:
-        known = turn.intake.cursor((device.device, batch.stream, batch.epoch))
-        if known is None and cursors.count(turn.tx, device.device) >= CURSORS_MAX:
-            raise Refused("too_many_streams", f"{CURSORS_MAX} streams and epochs of one device are the limit")
-        return known if known is not None else Cursor(device.device, batch.stream, batch.epoch)
+    def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor | None:
+        """Return what is held of the batch's place; None when the device has too many, all of them in use."""
+        place = (device.device, batch.stream, batch.epoch)
+        known = turn.intake.cursor(place)
+        if known is not None:
+            return known
+        if cursors.count(turn.tx, device.device) >= CURSORS_MAX and not self._fold(turn, device):
+            return None
+        return Cursor(*place)
+
+    def _fold(self, turn: Turn, device: DeviceRef) -> int:
+        """Fold the epochs that the device has done with: it names those that it keeps in its birth."""
+        birth = presence.get(turn.tx, device.device).birth
+        if birth is None:
+            return 0
+        turn.intake.flush()
+        kept = {(stream.stream, stream.epoch) for stream in birth.streams} | set(turn.touch(device).streams)
+        return cursors.fold(turn.tx, device.device, kept, limit=FOLDED_AT_ONCE, now_ms=turn.now_ms)
 
     def _write(
         self, turn: Turn, device: DeviceRef, batch: Batch, numbered: Parts, cursor: Cursor, *, was: Held

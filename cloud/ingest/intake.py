@@ -23,6 +23,8 @@ class Intake:
     def cursor(self, place: Place) -> Cursor | None:
         """Return what is held of a place, this turn's batches among it."""
         known = self._cursors.get(place) or cursors.get(self._tx, *place)
+        if known is None:
+            known = cursors.unfold(self._tx, *place, now_ms=self._now_ms)
         if known is not None:
             self._cursors[place] = known
         return known

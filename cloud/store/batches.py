@@ -58,6 +58,12 @@ def add(tx: Connection, rows: Sequence[tuple[str, Batch]], *, now_ms: int) -> No
     tx.execute(insert(batches), [row | {"arrival": arrival + place} for place, row in enumerate(values)])
 
 
+def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Range]:
+    """Return the numbers of every batch of a stream's epoch, in order."""
+    found = select(_C.first, _C.last).where(_C.device == device, _C.stream == stream, _C.epoch == epoch)
+    return [(first, last) for first, last in tx.execute(found.order_by(_C.first))]
+
+
 def from_arrival(
     tx: Connection, org: str, *, at_least: int, format_: str, device: str | None, stream: str | None, limit: int
 ) -> Sequence[StoredBatch]:

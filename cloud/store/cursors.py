@@ -1,15 +1,20 @@
-"""Cursors: what is held of each (device, stream, epoch)."""
+"""Cursors: what is held of each (device, stream, epoch).
+
+A device makes a new epoch at every start of its store. Those it has done with are folded: their counts are added up in
+one row of the stream, with the epoch 0, and what they held can be made out again from batches and gaps.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from cloud.ranges import NOTHING, Held
+from cloud.store import batches, gaps
 from cloud.store.schema import cursors, devices
 
 
@@ -25,13 +30,14 @@ class Cursor:
     gaps: int = 0
 
 
+FOLDED = 0  # an epoch that no device makes
+
 _C = cursors.c
 _COLUMNS = (_C.device, _C.stream, _C.epoch, _C.contiguous, _C.ranges, _C.stored, _C.gaps)
 
 
 def get(tx: Connection, device: str, stream: str, epoch: int) -> Cursor | None:
-    place = (_C.device == device, _C.stream == stream, _C.epoch == epoch)
-    row = tx.execute(select(*_COLUMNS).where(*place)).first()
+    row = tx.execute(select(*_COLUMNS).where(*_at(device, stream, epoch))).first()
     return None if row is None else _cursor(row)
 
 
@@ -49,7 +55,45 @@ def of_org(tx: Connection, org: str) -> dict[str, list[Cursor]]:
 
 
 def count(tx: Connection, device: str) -> int:
-    return int(tx.execute(select(func.count()).select_from(cursors).where(_C.device == device)).scalar_one())
+    """Return how many epochs of how many streams a device has, those aside that are folded."""
+    found = select(func.count()).select_from(cursors).where(_C.device == device, _C.epoch != FOLDED)
+    return int(tx.execute(found).scalar_one())
+
+
+def fold(tx: Connection, device: str, kept: Collection[tuple[str, int]], *, limit: int, now_ms: int) -> int:
+    """Fold up to `limit` of the longest unchanged cursors without holes, save those of `kept`; return how many."""
+    place = (_C.device == device, _C.epoch != FOLDED, _C.ranges == json.dumps(()))
+    oldest = select(*_COLUMNS).where(*place).order_by(_C.updated_ms).limit(limit + len(kept))
+    done = [c for c in map(_cursor, tx.execute(oldest)) if (c.stream, c.epoch) not in kept][:limit]
+    for cursor in done:
+        tx.execute(delete(cursors).where(*_at(device, cursor.stream, cursor.epoch)))
+    for stream in sorted({cursor.stream for cursor in done}):
+        of_stream = [cursor for cursor in done if cursor.stream == stream]
+        _add(tx, device, stream, sum(c.stored for c in of_stream), sum(c.gaps for c in of_stream), now_ms=now_ms)
+    return len(done)
+
+
+def unfold(tx: Connection, device: str, stream: str, epoch: int, *, now_ms: int) -> Cursor | None:
+    """Return a folded cursor as it was, made out from what is stored, and no longer folded; None where none was."""
+    if get(tx, device, stream, FOLDED) is None:
+        return None
+    held, lost = NOTHING, 0
+    for first, last in gaps.ranges_of(tx, device, stream, epoch):
+        held, lost = held.add(first, last), lost + last - first + 1
+    for first, last in batches.ranges_of(tx, device, stream, epoch):
+        held = held.add(first, last)
+    if held == NOTHING:
+        return None
+    total = held.contiguous + sum(last - first + 1 for first, last in held.ranges)
+    cursor = Cursor(device, stream, epoch, held, total - lost, lost)
+    put(tx, cursor, now_ms=now_ms)
+    _add(tx, device, stream, -cursor.stored, -cursor.gaps, now_ms=now_ms)
+    return cursor
+
+
+def _add(tx: Connection, device: str, stream: str, stored: int, gaps_: int, *, now_ms: int) -> None:
+    known = get(tx, device, stream, FOLDED) or Cursor(device, stream, FOLDED)
+    put(tx, replace(known, stored=known.stored + stored, gaps=known.gaps + gaps_), now_ms=now_ms)
 
 
 def put(tx: Connection, cursor: Cursor, *, now_ms: int) -> None:
@@ -60,10 +104,14 @@ def put(tx: Connection, cursor: Cursor, *, now_ms: int) -> None:
         "gaps": cursor.gaps,
         "updated_ms": now_ms,
     }
-    place = (_C.device == cursor.device, _C.stream == cursor.stream, _C.epoch == cursor.epoch)
+    place = _at(cursor.device, cursor.stream, cursor.epoch)
     if tx.execute(update(cursors).where(*place).values(**values)).rowcount == 0:
         named = {"device": cursor.device, "stream": cursor.stream, "epoch": cursor.epoch}
         tx.execute(insert(cursors).values(**named, **values))
+
+
+def _at(device: str, stream: str, epoch: int) -> tuple[ColumnElement[bool], ...]:
+    return (_C.device == device, _C.stream == stream, _C.epoch == epoch)
 
 
 def _cursor(row: Sequence[Any]) -> Cursor:

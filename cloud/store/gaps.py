@@ -44,6 +44,14 @@ def fill(tx: Connection, device: str, stream: str, epoch: int, stored: Range, *,
     return filled
 
 
+def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Range]:
+    """Return the numbers of every gap of a stream's epoch, in order."""
+    found = select(gaps.c.first, gaps.c.last).where(
+        gaps.c.device == device, gaps.c.stream == stream, gaps.c.epoch == epoch
+    )
+    return [(first, last) for first, last in tx.execute(found.order_by(gaps.c.first))]
+
+
 def of_org(tx: Connection, org: str, *, device: str | None, stream: str | None, limit: int) -> Sequence[StoredGap]:
     found = select(*_COLUMNS).join(devices, devices.c.device == gaps.c.device).where(devices.c.org == org)
     if device is not None:
