@@ -37,6 +37,7 @@ class Inbox:
         ledger: Ledger,
         commands: Commands,
         uplink: Uplink,
+        uptime_ms: Callable[[], int],
         accepted: Callable[[Accepted], None],
         synced: Callable[[Sync], None],
         refused: Callable[[str, Refused], None],
@@ -48,11 +49,12 @@ class Inbox:
         self._ledger = ledger
         self._commands = commands
         self._uplink = uplink
+        self._uptime_ms = uptime_ms
         self._accepted = accepted
         self._synced = synced
         self._refused = refused
         self._unwritten = unwritten
-        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(DEPTH)
+        self._queue: queue.Queue[tuple[str, bytes, int] | None] = queue.Queue(DEPTH)
         self._last_sync: tuple[str, int, int] = ("", 0, 0)
         self._untrusted: bytes | None = None  # a desired state under a key we do not know: tried again with new trust
         self.dropped = 0
@@ -60,12 +62,12 @@ class Inbox:
     def put(self, topic: str, payload: bytes) -> None:
         """Hand a message over from the session's thread. A full queue drops it: every message is safe to lose."""
         try:
-            self._queue.put_nowait((topic, payload))
+            self._queue.put_nowait((topic, payload, self._uptime_ms()))
         except queue.Full:
             self.dropped += 1
 
     def poke(self) -> None:
-        """Wake the thread so that it can end."""
+        """Wake the thread, so that it looks for answers of commands, or can end."""
         try:
             self._queue.put_nowait(None)
         except queue.Full:
@@ -75,11 +77,12 @@ class Inbox:
         """Work until `stopping`; poke it to end."""
         while not stopping.is_set():
             item = self._queue.get()
+            self._commands.settle()
             if item is None or not item[1]:
                 continue  # an empty payload means nothing: it is how a retained message is cleared
-            topic, payload = item
+            topic, payload, at_ms = item
             try:
-                self._route(topic, payload)
+                self._route(topic, payload, at_ms)
             except Refused as error:
                 log.warning("refused %s: %s: %s", topic, error.reason, error)
                 self._refused(_kind(topic), error)
@@ -88,7 +91,7 @@ class Inbox:
                 log.error("%s", error)
                 self._unwritten(str(error))
 
-    def _route(self, topic: str, payload: bytes) -> None:
+    def _route(self, topic: str, payload: bytes, at_ms: int) -> None:
         channel, device = match(topic)
         if device != self._device:
             raise Refused("foreign", f"a message for {device}")
@@ -100,7 +103,7 @@ class Inbox:
             self._take_trust(payload)
         elif channel is COMMAND:
             opened = open_sealed(COMMAND, self._device, payload, self._trust.verifier(COMMAND))
-            self._commands.take(opened.message, conn=self._uplink.conn)
+            self._commands.take(opened.message, conn=self._uplink.conn, at_ms=at_ms)
         elif channel is STREAM_D:
             raise Refused("not_supported", "interactive streams are not supported by this worker")
         else:

@@ -75,7 +75,9 @@ class Replies:
                 if waiting.due <= now and self._send(reply_id, waiting):
                     waiting.tries += 1
                     waiting.due = now + AGAIN.delay_s(waiting.tries, 1.0)
-            self._wake.wait(1.0 if pending else 60.0)
+            next_due = min((waiting.due for _, waiting in pending), default=None)
+            # What is due and did not leave has found no room or no link: a moment later there may be some again.
+            self._wake.wait(None if next_due is None else next_due - now if next_due > now else 1.0)
             self._wake.clear()
 
     def _send(self, reply_id: str, waiting: _Waiting) -> bool:

@@ -159,8 +159,15 @@ class Worker:
             mac=identity.mac,
             trust=self.trust,
             ledger=self.ledger,
-            commands=Commands(paths.ledger / "command", self.replies),
+            commands=Commands(
+                CheckedFile(paths.ledger / "command"),
+                self.replies,
+                ask=self.reconciler.ask,
+                wake=lambda: self.inbox.poke(),  # noqa: PLW0108 - the inbox is made with this in it
+                uptime_ms=uptime_ms,
+            ),
             uplink=self.uplink,
+            uptime_ms=uptime_ms,
             accepted=self._accepted,
             synced=self._synced,
             refused=lambda channel, error: self.reporter.condition(conditions.refused(channel, error)),

@@ -82,9 +82,9 @@ class Reconciler:
     def __post_init__(self) -> None:
         self._requests = Requests(self.mailbox.poke)
 
-    def ask(self, request: Request, answer: Answer) -> None:
+    def ask(self, request: Request, answer: Answer, *, is_late: Callable[[], bool] = lambda: False) -> None:
         """Ask for something besides the desired state, from any thread; answered once, soon, on another thread."""
-        self._requests.ask(request, answer)
+        self._requests.ask(request, answer, is_late=is_late)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until `stopping`; the mailbox wakes it, so stop it by setting the event and poking the mailbox."""

@@ -55,6 +55,11 @@ class Prune:
 
 Request = Restart | Stop | Start | Unlock | Resync | Prune
 Answer = Callable[[bool, str], None]  # whether it was done, and a sentence; called on the reconcile thread
+LATE = "its time ran out before it could be begun"
+
+
+def _never() -> bool:
+    return False
 
 
 class Requests:
@@ -62,21 +67,28 @@ class Requests:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._queue: queue.Queue[tuple[Request, Answer]] = queue.Queue(WAITING_MAX)
+        self._queue: queue.Queue[tuple[Request, Answer, Callable[[], bool]]] = queue.Queue(WAITING_MAX)
 
-    def ask(self, request: Request, answer: Answer) -> None:
-        """Hand a request over; one too many is answered at once, on the caller's thread."""
+    def ask(self, request: Request, answer: Answer, *, is_late: Callable[[], bool] = _never) -> None:
+        """Hand a request over; one too many is answered at once, on the caller's thread.
+
+        One that `is_late` when its turn comes is answered with `LATE` and not begun.
+        """
         try:
-            self._queue.put_nowait((request, answer))
+            self._queue.put_nowait((request, answer, is_late))
         except queue.Full:
             answer(False, f"{WAITING_MAX} requests are waiting; ask again later")
             return
         self._wake()
 
     def taken(self) -> Iterator[tuple[Request, Answer]]:
-        """Yield what waits, oldest first, and forget it."""
+        """Yield what waits and is not late, oldest first, and forget it."""
         while True:
             try:
-                yield self._queue.get_nowait()
+                request, answer, is_late = self._queue.get_nowait()
             except queue.Empty:
                 return
+            if is_late():
+                answer(False, LATE)
+            else:
+                yield request, answer

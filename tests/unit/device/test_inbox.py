@@ -80,8 +80,15 @@ def desk(tmp_path: Path) -> Desk:
         mac=MAC,
         trust=Trust(CheckedFile(tmp_path / "trust"), device=PUMP, root=ROOT.public),
         ledger=ledger,
-        commands=Commands(tmp_path / "command", replies),
+        commands=Commands(
+            CheckedFile(tmp_path / "command"),
+            replies,
+            ask=lambda request, answer, *, is_late: answer(True, "done"),
+            wake=lambda: told.append("woken"),
+            uptime_ms=lambda: 0,
+        ),
         uplink=uplink,
+        uptime_ms=lambda: 0,
         accepted=accepted,
         synced=lambda sync: told.append(f"synced {sync.conn.count}.{sync.n}"),
         refused=refused,
@@ -111,7 +118,7 @@ def test_each_message_gets_to_where_it_belongs(desk: Desk) -> None:
     assert desk.get(trust(), state(1), sync(1), command(1)) == ["accepted 1.1", "synced 1.1"]
     desk.replies.run(Script([nothing], wake=desk.replies.poke))
     (reply,) = desk.line.taken()
-    assert (reply.id, reply.about, reply.ok, reply.reason) == ("c-1", "command:1", False, "not_supported")
+    assert (reply.id, reply.about, reply.ok, reply.reason) == ("c-1", "command", False, "not_supported")
 
 
 def test_what_is_refused_is_told_with_its_channel_and_the_next_one_is_worked_on(desk: Desk) -> None:
@@ -201,13 +208,28 @@ def test_a_broker_that_makes_up_topics_does_not_make_up_kinds_of_refusals(desk: 
     assert desk.get(*((f"{base}{name}", b"x") for name in ("a", "b", "c"))) == ["refused unknown: unknown_topic"] * 3
 
 
-def test_a_command_for_another_connection_or_an_old_one_is_refused(desk: Desk) -> None:
+def test_an_old_command_is_refused_and_one_of_another_connection_or_that_comes_again_is_passed_over(desk: Desk) -> None:
     desk.get(trust())
     assert desk.get(command(2), command(2), command(1), command(3, conn=NEXT_CONN)) == [
-        "refused command: stale_command",
-        "refused command: stale_command",
-        "refused command: expired_command",
+        "refused command: stale_command"
     ]
+
+
+def test_a_command_by_another_key_than_the_command_key_is_refused(desk: Desk) -> None:
+    desk.get(trust())
+    message = Command(id="c-1", counter=1, conn=CONN, ttl_s=1, verb="device.prune")
+    assert desk.get((COMMAND.topic(PUMP), sealed_down(COMMAND, message, key=SPARE))) == ["refused command: unknown_key"]
+
+
+def test_an_answer_that_comes_later_is_told_as_soon_as_the_inbox_is_woken(desk: Desk) -> None:
+    desk.get(trust())
+    message = Command(id="c-1", counter=1, conn=CONN, ttl_s=1, verb="device.prune")
+    assert desk.get((COMMAND.topic(PUMP), sealed_down(COMMAND, message, key=ONLINE))) == ["woken"]
+    desk.inbox.poke()
+    desk.inbox.run(Script([nothing]))
+    desk.replies.run(Script([nothing], wake=desk.replies.poke))
+    (reply,) = desk.line.taken()
+    assert (reply.id, reply.ok, reply.message) == ("c-1", True, "done")
 
 
 def test_a_full_inbox_drops_the_newest_and_counts_them(desk: Desk) -> None:
