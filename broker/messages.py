@@ -162,7 +162,7 @@ class Trust(Message):
 
 
 class Command(Message):
-    """A verb for a present device. Obeyed once: the counter must grow and `conn` must be the current connection."""
+    """A verb for a present device (broker/verbs.py). Obeyed at most once: see the rules in docs/protocol.md."""
 
     id: Token
     counter: Count

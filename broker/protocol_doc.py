@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from broker import codec, compact, messages, signing
+from broker import codec, compact, messages, signing, verbs
 from broker.channels import CHANNELS, KIB
 
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -71,6 +71,17 @@ def compact_table() -> str:
         ["", f"`{model.__name__}`", ", ".join(f"`{name}`" for name in names)] for model, names in compact.PARTS.values()
     ]
     return _table(["begins with", "message or part", "then, in this order"], forms + parts)
+
+
+def verb_table() -> str:
+    """Return the verbs of commands with their arguments as Markdown."""
+    rows = []
+    for verb, model in verbs.VERBS.items():
+        fields = model.model_json_schema().get("properties", {})
+        required = model.model_json_schema().get("required", ())
+        given = ", ".join(f"`{name}`" if name in required else f"`{name}` (optional)" for name in fields)
+        rows.append([f"`{verb}`", given or "none"])
+    return _table(["verb", "arguments"], rows)
 
 
 def field_lists() -> str:
@@ -165,6 +176,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "channels": channel_table,
     "envelope": envelope_table,
     "compact": compact_table,
+    "verbs": verb_table,
     "fields": field_lists,
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from broker.channels import DESIRED, TRUST
@@ -40,11 +40,14 @@ class _Flight:
 
 
 class Publisher:
-    """`transport` is given after construction, because its events are this object's methods."""
+    """`transport` is given after construction, because its events are this object's methods. `also_up` is told as well
+    when it is connected.
+    """
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(self, database: Database, *, clock: Clock, also_up: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._clock = clock
+        self._also_up = also_up
         self._transport: Transport | None = None
         self._changed = threading.Condition()
         self._work = True
@@ -85,6 +88,7 @@ class Publisher:
         with self._changed:
             self._broker_is_new = self._work = True
             self._changed.notify_all()
+        self._also_up()
 
     def down(self, reason: str, *, taken_over: bool = False) -> None:
         log.warning("publisher: %s", reason)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from broker import channels
-from broker.clock import SystemClock
+from broker.clock import Clock, SystemClock
 from broker.ids import DeviceRef
 from broker.tls import ca_hash
+from broker.transport import Transport
 from cloud import incarnation, keys, pki, ready, registry, servers
 from cloud.adoption import Adopter
 from cloud.api.app import create_app
 from cloud.api.context import Context, Notices
 from cloud.config import Settings
+from cloud.courier import Courier
 from cloud.household import Household
 from cloud.ingest.batch import BatchHandler
 from cloud.ingest.inbox import Inbox
@@ -29,9 +32,11 @@ from cloud.ingest.sweeper import Sweeper
 from cloud.ingest.verify import Verifiers
 from cloud.ingest.worker import Outlets, Worker
 from cloud.issuing import Issuer
+from cloud.keys import Keys
 from cloud.links import Links
 from cloud.live import Feed
 from cloud.passwords import Passwords
+from cloud.pki import Pki
 from cloud.publisher import Publisher
 from cloud.server import ApiServer
 from cloud.store import devices
@@ -39,95 +44,174 @@ from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
 
-LOGINS_PER_MINUTE = 20.0
+LOGINS_PER_MINUTE = 20.0  # of one user
+COMMANDS_PER_MINUTE = 120.0  # of one organisation; one to a whole fleet counts once
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What everything stands on: the database, the keys, and the servers beside us."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    store: str
+    keys: Keys
+    pki: Pki
+    tokens: registry.RegistryTokens
+    images: registry.Registry
+    issuer: Issuer
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """The ways to and from devices."""
+
+    publisher: Publisher
+    courier: Courier
+    publishing: Transport  # the session of both
+    inbox: Inbox
+    verifiers: Verifiers
+    sessions: Sessions
+    shown: Shown
+
+    def changed(self, refs: Sequence[DeviceRef]) -> None:
+        """Tell who wants to know that devices came, went or reported."""
+        self.courier.devices_changed()
+        self.shown.changed(refs)
+
+    def enrolled(self, device: DeviceRef) -> None:
+        self.verifiers.enrolled(device)
+        self.sessions.join(device.shard)
+        self.publisher.enrolled(device)
 
 
 def serve(settings: Settings, *, stopping: threading.Event, on_ready: Callable[[ready.Ready], None]) -> None:
     """Run the cloud until `stopping`. Raises `Passing` or `Refused` when something cannot start."""
-    clock, folder = SystemClock(), settings.folder
+    clock = SystemClock()
     with Household(stopping, clock) as household:
-        database = Database(folder.database)
-        household.at_end(database.close)
-        migrate(database)
-        store = incarnation.settle(database, folder.incarnation)
-        household.at_end(lambda: incarnation.keep(database, folder.incarnation, store))
-        own, authorities = keys.load(folder.keys), pki.Pki(folder.pki)
-        authorities.renew_files(settings.host, now=dt.datetime.now(dt.UTC))
-
-        tokens = registry.RegistryTokens(pki.load_key(authorities.key("registry-token")))
-        images = registry.Registry(settings, tokens, servers_ca=authorities.certificate("servers"))
-        household.child(servers.broker_program(settings, authorities))
-        household.child(servers.registry_program(settings, authorities, images.answers))
-
-        links, feed = Links(settings, authorities), Feed(first_id=clock.wall_ms())
-        shown = Shown(database, feed)
-        publisher = Publisher(database, clock=clock)
-        publishing = links.publisher(publisher)
-        publisher.attach(publishing)
-
-        issuer = Issuer(own.desired, era=keys.ERA, store=store)
-        adopter = Adopter(own.desired_verifier, issuer, store=store)
-        inbox, verifiers = Inbox(), Verifiers(database, own, clock)
-        sessions = Sessions(inbox, links.ingest)
-        worker = Worker(
-            database=database,
-            inbox=inbox,
-            verifiers=verifiers,
-            handlers={
-                channels.PRESENCE: PresenceHandler(adopter),
-                channels.STATUS: StatusHandler(),
-                channels.PROGRESS: ProgressHandler(),
-                channels.BATCH: BatchHandler(Throttle(settings.quota_bytes_per_minute), clock),
-                channels.REPLY: ReplyHandler(adopter),
-            },
-            outlets=Outlets(sessions.answer, publisher.nudge, publisher.wake, shown.changed, shown.seen),
-            store=store,
-            clock=clock,
-        )
-        sweeper = Sweeper(
-            database,
-            keepalive_s=settings.keepalive_s,
-            mark=folder.incarnation,
-            store=store,
-            clock=clock,
-            changed=shown.changed,
-        )
-
-        def enrolled(device: DeviceRef) -> None:
-            verifiers.enrolled(device)
-            sessions.join(device.shard)
-            publisher.enrolled(device)
-
-        context = Context(
-            settings=settings,
-            database=database,
-            keys=own,
-            pki=authorities,
-            issuer=issuer,
-            images=images,
-            registry_tokens=tokens,
-            feed=feed,
-            passwords=Passwords(),
-            logins=Throttle(LOGINS_PER_MINUTE),
-            notices=Notices(publisher.wake, enrolled, lambda: publishing.connected and sessions.connected),
-            clock=clock,
-            store=store,
-            version=version("skerry"),
-        )
-        api = ApiServer(create_app(context), settings.api, authorities)
-
-        household.thread("publisher", publisher.run, wake=publisher.wake)
-        household.at_end(publishing.stop)
-        publishing.start()
-        household.thread("ingest", worker.run, wake=inbox.wake)
-        household.thread("sweeper", sweeper.run)
-        household.at_end(sessions.stop)
-        with database.read() as tx:
-            shards = devices.shards(tx)
-        for shard in shards:
-            sessions.join(shard)
+        ground = _ground(settings, household, clock)
+        ways = _ways(ground)
+        api = ApiServer(create_app(_context(ground, ways)), settings.api, ground.pki)
+        _start(household, ground, ways)
         household.at_end(api.stop)
-        household.at_end(feed.close)
+        household.at_end(ground.feed.close)
         api.start()
-        on_ready(ready.of(settings, ca_hash=ca_hash(authorities.servers.pem), store=store))
+        on_ready(ready.of(settings, ca_hash=ca_hash(ground.pki.servers.pem), store=ground.store))
         household.wait()
+
+
+def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
+    """Open what is on the disk, and start the servers beside us."""
+    folder = settings.folder
+    database = Database(folder.database)
+    household.at_end(database.close)
+    migrate(database)
+    store = incarnation.settle(database, folder.incarnation)
+    household.at_end(lambda: incarnation.keep(database, folder.incarnation, store))
+    own, authorities = keys.load(folder.keys), pki.Pki(folder.pki)
+    authorities.renew_files(settings.host, now=dt.datetime.now(dt.UTC))
+    tokens = registry.RegistryTokens(pki.load_key(authorities.key("registry-token")))
+    images = registry.Registry(settings, tokens, servers_ca=authorities.certificate("servers"))
+    household.child(servers.broker_program(settings, authorities))
+    household.child(servers.registry_program(settings, authorities, images.answers))
+    return _Ground(
+        settings=settings,
+        clock=clock,
+        database=database,
+        store=store,
+        keys=own,
+        pki=authorities,
+        tokens=tokens,
+        images=images,
+        issuer=Issuer(own.desired, era=keys.ERA, store=store),
+        feed=Feed(first_id=clock.wall_ms()),
+    )
+
+
+def _ways(ground: _Ground) -> _Ways:
+    links = Links(ground.settings, ground.pki)
+    courier = Courier(ground.database, signer=ground.keys.command, feed=ground.feed, clock=ground.clock)
+    publisher = Publisher(ground.database, clock=ground.clock, also_up=courier.wake)
+    publishing = links.publisher(publisher)
+    publisher.attach(publishing)
+    courier.attach(publishing)
+    inbox = Inbox()
+    return _Ways(
+        publisher=publisher,
+        courier=courier,
+        publishing=publishing,
+        inbox=inbox,
+        verifiers=Verifiers(ground.database, ground.keys, ground.clock),
+        sessions=Sessions(inbox, links.ingest),
+        shown=Shown(ground.database, ground.feed),
+    )
+
+
+def _ingest(ground: _Ground, ways: _Ways) -> Worker:
+    adopter = Adopter(ground.keys.desired_verifier, ground.issuer, store=ground.store)
+    return Worker(
+        database=ground.database,
+        inbox=ways.inbox,
+        verifiers=ways.verifiers,
+        handlers={
+            channels.PRESENCE: PresenceHandler(adopter),
+            channels.STATUS: StatusHandler(),
+            channels.PROGRESS: ProgressHandler(),
+            channels.BATCH: BatchHandler(Throttle(ground.settings.quota_bytes_per_minute), ground.clock),
+            channels.REPLY: ReplyHandler(adopter),
+        },
+        outlets=Outlets(ways.sessions.answer, ways.publisher.nudge, ways.publisher.wake, ways.changed, ways.shown.seen),
+        store=ground.store,
+        clock=ground.clock,
+    )
+
+
+def _context(ground: _Ground, ways: _Ways) -> Context:
+    return Context(
+        settings=ground.settings,
+        database=ground.database,
+        keys=ground.keys,
+        pki=ground.pki,
+        issuer=ground.issuer,
+        images=ground.images,
+        registry_tokens=ground.tokens,
+        feed=ground.feed,
+        passwords=Passwords(),
+        logins=Throttle(LOGINS_PER_MINUTE),
+        commands=Throttle(COMMANDS_PER_MINUTE),
+        notices=Notices(
+            issued=ways.publisher.wake,
+            commanded=ways.courier.wake,
+            enrolled=ways.enrolled,
+            broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
+        ),
+        clock=ground.clock,
+        store=ground.store,
+        version=version("skerry"),
+    )
+
+
+def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
+    """Start the threads and the sessions with devices."""
+    worker = _ingest(ground, ways)
+    sweeper = Sweeper(
+        ground.database,
+        keepalive_s=ground.settings.keepalive_s,
+        mark=ground.settings.folder.incarnation,
+        store=ground.store,
+        clock=ground.clock,
+        changed=ways.shown.changed,
+    )
+    household.thread("publisher", ways.publisher.run, wake=ways.publisher.wake)
+    household.thread("courier", ways.courier.run, wake=ways.courier.wake)
+    household.at_end(ways.publishing.stop)
+    ways.publishing.start()
+    household.thread("ingest", worker.run, wake=ways.inbox.wake)
+    household.thread("sweeper", sweeper.run)
+    household.at_end(ways.sessions.stop)
+    with ground.database.read() as tx:
+        shards = devices.shards(tx)
+    for shard in shards:
+        ways.sessions.join(shard)

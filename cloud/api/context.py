@@ -36,6 +36,7 @@ class Notices:
     """Whom changes are told to, after their transaction."""
 
     issued: Callable[[], None]
+    commanded: Callable[[], None]
     enrolled: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]
 
@@ -54,6 +55,7 @@ class Context:
     feed: Feed
     passwords: Passwords
     logins: Throttle
+    commands: Throttle
     notices: Notices
     clock: Clock
     store: str

@@ -11,6 +11,8 @@ from cloud import device_view
 from cloud.api.auth import Deployer, Reader
 from cloud.api.context import Ctx
 from cloud.store import devices
+from cloud.store.database import Connection
+from cloud.store.devices import Device
 
 router = APIRouter(tags=["devices"])
 
@@ -24,10 +26,15 @@ def all_devices(who: Reader, context: Ctx) -> dict[str, Any]:
 @router.get("/v1/devices/{device}")
 def one_device(device: str, who: Reader, context: Ctx) -> dict[str, Any]:
     with context.database.read() as tx:
-        found = devices.find(tx, who.org, device)
-        if found is None:
-            raise Refused("not_found", f"there is no device {device[:80]!r}")
-        return device_view.one(tx, found)
+        return device_view.one(tx, device_named(tx, who.org, device))
+
+
+def device_named(tx: Connection, org: str, name: str) -> Device:
+    """Return the device of this name or id; raise `Refused` (`not_found`)."""
+    found = devices.find(tx, org, name)
+    if found is None:
+        raise Refused("not_found", f"there is no device {name[:80]!r}")
+    return found
 
 
 @router.delete("/v1/devices/{device}")

@@ -21,10 +21,12 @@ STATUS = {
     "forbidden": 403,
     "not_found": 404,
     "app_deployed": 409,
+    "not_deployed": 409,
     "name_taken": 409,
     "token_used": 403,
     "too_large": 413,
     "too_many_logins": 429,
+    "too_many_commands": 429,
     "not_supported": 501,
 }
 HINTS = {
@@ -36,6 +38,8 @@ HINTS = {
     "desired_too_large": "make the Compose file, its variables or its inline configuration smaller",
     "name_taken": "choose another name",
     "too_many_logins": "wait a minute",
+    "too_many_commands": "wait until some are answered or expired: `skerry command list`",
+    "not_deployed": "deploy it there first: `skerry deploy`",
 }
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "unavailable"}
 

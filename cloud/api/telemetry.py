@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from broker.errors import Refused
 from broker.payloads import SAMPLES, unpack_samples
 from cloud.api.auth import Reader
 from cloud.api.context import Ctx
+from cloud.api.devices import device_named
 from cloud.decoded import page, parse_cursor
-from cloud.store import batches, devices, gaps
+from cloud.store import batches, gaps
 from cloud.store.batches import StoredBatch
 from cloud.store.database import Connection
 
@@ -59,7 +59,4 @@ def device_id(tx: Connection, org: str, id_or_name: str) -> str | None:
     """Return the id of the device that a query names, None when it names none; raise `Refused` (`not_found`)."""
     if not id_or_name:
         return None
-    found = devices.find(tx, org, id_or_name)
-    if found is None:
-        raise Refused("not_found", f"there is no device {id_or_name[:80]!r}")
-    return found.device
+    return device_named(tx, org, id_or_name).device

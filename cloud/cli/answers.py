@@ -206,6 +206,35 @@ class Deployment(Answer):
     devices: tuple[Target, ...] = ()
 
 
+class Command(Answer):
+    """A command for one device, as far as it is known by now."""
+
+    command: str
+    device: str
+    name: str = ""
+    verb: str = ""
+    app: str | None = None
+    service: str | None = None
+    state: str = "waiting"
+    reason: str = ""
+    message: str = ""
+    by: str = ""
+    created_ms: int | None = None
+    until_ms: int | None = None
+    sent_ms: int | None = None
+    tries: int = 0
+    finished_ms: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.name or self.device
+
+
+class Commands(Answer):
+    commands: tuple[Command, ...]
+    request: str | None = None
+
+
 class Sample(Answer):
     device: str
     stream: str

@@ -29,6 +29,8 @@ SEE = {  # what to look at when something of a kind was not found
     "/v1/telemetry": "see: skerry device list",
     "/v1/logs": "see: skerry device list",
     "/v1/apps": "see: skerry app list",
+    "/v1/fleets": "see: skerry fleet list, skerry app list",
+    "/v1/commands": "see: skerry command list",
     "/v1/deployments": "see: skerry app list, skerry app show APP, skerry fleet list",
     "/v1/enroll-tokens": "see: skerry fleet list",
 }

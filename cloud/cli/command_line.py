@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from broker.errors import Refused
-from cloud.cli import apps, deploy, devices, exits, fleets, login, logs, push, telemetry, watch
+from cloud.cli import apps, commanding, deploy, devices, exits, fleets, login, logs, push, telemetry, watch
 from cloud.cli.credentials import DEFAULT_NAME
 from cloud.cli.edge import PROGRAM, exit_code, told
 from cloud.cli.plugins import join
@@ -45,11 +45,24 @@ def command_line() -> typer.Typer:
         "list": apps.list_apps,
         "show": apps.show,
         "delete": apps.delete,
+        "restart": commanding.app_restart,
+        "stop": commanding.app_stop,
+        "start": commanding.app_start,
+        "unlock": commanding.app_unlock,
     }
-    device: Commands = {"list": devices.list_devices, "show": devices.show, "enroll-token": devices.enroll_token}
+    device: Commands = {
+        "list": devices.list_devices,
+        "show": devices.show,
+        "enroll-token": devices.enroll_token,
+        "resync": commanding.device_resync,
+        "prune": commanding.device_prune,
+        "unlock": commanding.device_unlock,
+    }
+    command: Commands = {"list": commanding.list_commands, "show": commanding.show_command}
     fleet: Commands = {"list": fleets.list_fleets, "create": fleets.create}
     root.add_typer(_group("Apps: Compose projects that are pushed as releases.", app), name="app")
     root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
+    root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")
     root.add_typer(_group("Fleets: groups of devices that are deployed to as one.", fleet), name="fleet")
     join(root, metadata.entry_points(group="skerry.commands"))
     return root

@@ -6,7 +6,7 @@ from cloud.cli import exits
 from cloud.cli.verdict import named
 from cloud.cli.wait import Waited
 
-OUTCOMES = {exits.OK: "converged", exits.DEPLOYMENT_FAILED: "failed", exits.TIMED_OUT: "timed_out"}
+OUTCOMES = {exits.OK: "converged", exits.FAILED: "failed", exits.TIMED_OUT: "timed_out"}
 
 
 def ending(waited: Waited) -> tuple[int, str]:
@@ -15,7 +15,7 @@ def ending(waited: Waited) -> tuple[int, str]:
     follow = _follow(verdict.unreachable)
     if verdict.failed:
         where = f"failed on {named(verdict.failed)}; see: skerry device show {verdict.failed[0]}"
-        return exits.DEPLOYMENT_FAILED, "; ".join(part for part in (where, follow) if part)
+        return exits.FAILED, "; ".join(part for part in (where, follow) if part)
     if waited.timed_out:
         busy = f"still on the way: {named(verdict.going)}" if verdict.going else ""
         return exits.TIMED_OUT, "; ".join(part for part in ("timed out", busy, follow) if part)

@@ -1,4 +1,4 @@
-"""Replies: held so that the device stops sending them; an envelope inside is a desired state to adopt."""
+"""Replies: held so that the device stops sending them. They end commands, or bring a desired state to adopt."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 from broker.errors import Refused
 from broker.ids import DeviceRef
 from broker.messages import Reply
+from cloud import command_view
 from cloud.adoption import Adopter
-from cloud.ingest.turn import Turn
-from cloud.store import replies
+from cloud.ingest.turn import Seen, Turn
+from cloud.store import commands, replies
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,22 @@ class ReplyHandler:
             except Refused as error:
                 log.warning("%s returned a desired state that is refused: %s: %s", device, error.reason, error)
         replies.hold(turn.tx, device.device, message, now_ms=turn.now_ms)
+        self._end_command(turn, device, message)
         touched = turn.touch(device)
         touched.replies.append(message.id)
         touched.changed = True
+
+    def _end_command(self, turn: Turn, device: DeviceRef, message: Reply) -> None:
+        state = commands.DONE if message.ok else commands.EXPIRED if message.reason == "expired" else commands.FAILED
+        ended = commands.finish(
+            turn.tx,
+            device.device,
+            message.id,
+            state=state,
+            reason=message.reason[:64],
+            message=message.message,
+            now_ms=turn.now_ms,
+        )
+        if ended is not None:
+            log.info("command %s of %s: %s %s", ended.command, device, state, message.message)
+            turn.seen += [Seen(device, "command", view) for view in command_view.views(turn.tx, device.org, [ended])]

@@ -86,6 +86,11 @@ def all_trust(tx: Connection) -> Iterator[tuple[DeviceRef, bytes]]:
         yield DeviceRef(org, device), trust
 
 
+def names(tx: Connection, org: str) -> dict[str, str]:
+    """Return the name of each device of the organisation, deleted ones too."""
+    return {row[0]: row[1] for row in tx.execute(select(devices.c.device, devices.c.name).where(devices.c.org == org))}
+
+
 def fleet_names(tx: Connection, org: str) -> dict[str, str]:
     return {row[0]: row[1] for row in tx.execute(select(fleets.c.fleet, fleets.c.name).where(fleets.c.org == org))}
 

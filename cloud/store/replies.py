@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from broker.messages import Reply
 from cloud.store.schema import replies
@@ -15,3 +15,7 @@ def hold(tx: Connection, device: str, reply: Reply, *, now_ms: int) -> bool:
     row = {"about": reply.about, "ok": reply.ok, "reason": reply.reason, "message": reply.message}
     tx.execute(insert(replies).values(device=device, id=reply.id, received_ms=now_ms, **row))
     return True
+
+
+def forget(tx: Connection, *, received_before_ms: int) -> None:
+    tx.execute(delete(replies).where(replies.c.received_ms < received_before_ms))

@@ -30,6 +30,7 @@ _ID = String(12)
 _DIGEST = String(71)
 _ALIVE = text("deleted_ms IS NULL")
 _UNSENT = text("sent_ms IS NULL")
+_COMMAND_OPEN = text("state IN ('waiting', 'sent')")
 
 
 def _table(name: str, *parts: Column[object] | Index | ForeignKeyConstraint) -> Table:
@@ -256,6 +257,33 @@ replies = _table(
     Column("reason", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
+)
+commands = _table(
+    "commands",
+    Column("number", Integer, primary_key=True),
+    Column("command", _ID, nullable=False),
+    Column("request", _ID, nullable=False, index=True),
+    Column("org", _ID, ForeignKey("orgs.org"), nullable=False, index=True),
+    Column("device", _ID, ForeignKey("devices.device"), nullable=False, index=True),
+    Column("instance", _ID),
+    Column("verb", String(64), nullable=False),
+    Column("args", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("by", String(63), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("ttl_s", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("conn_boot", String(32)),
+    Column("conn_count", BigInteger),
+    Column("counter", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    Column("reason", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Index("uq_commands_command", "command", unique=True),
+    Index("ix_commands_open", "device", "number", sqlite_where=_COMMAND_OPEN, postgresql_where=_COMMAND_OPEN),
 )
 audit = _table(
     "audit",

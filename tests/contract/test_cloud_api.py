@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 from nacl.signing import SigningKey
+from sqlalchemy import update
 
 from broker.channels import DESIRED, TRUST
 from broker.clock import SystemClock
@@ -37,7 +38,7 @@ from cloud.live import Feed
 from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.registry import RegistryTokens
-from cloud.store import desired, meta
+from cloud.store import desired, meta, schema
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
@@ -105,7 +106,8 @@ class Cloud:
             feed=Feed(first_id=0),
             passwords=passwords,
             logins=Throttle(20),
-            notices=Notices(lambda: None, self.enrolled.append, lambda: True),
+            commands=Throttle(20),
+            notices=Notices(lambda: None, lambda: None, self.enrolled.append, lambda: True),
             clock=SystemClock(),
             store="s-1",
             version="0",
@@ -466,3 +468,83 @@ def test_another_organisation_sees_nothing_and_can_name_nothing(cloud: Cloud) ->
     theirs.post("/v1/apps", name="web")
     borrowed = theirs.post("/v1/apps/web/releases", spec=spec(f"{namespace}/web"))
     assert reason(borrowed) == (422, "missing_image")
+
+
+def test_a_command_is_made_listed_and_shown_by_its_app_and_device(cloud: Cloud) -> None:
+    user = cloud.login()
+    user.app()
+    device = Joining("pump-1").enroll(user)
+    assert user.post("/v1/deployments", app="web").status_code == 201
+    made = user.post("/v1/devices/pump-1/commands", verb="app.restart", app="web", service="web", wait_for_s=7200)
+    assert made.status_code == 201, made.text
+    (command,) = made.json()["commands"]
+    shown = {name: command[name] for name in ("device", "name", "verb", "app", "service", "state", "by", "sent_ms")}
+    assert shown == {
+        "device": device.device, "name": "pump-1", "verb": "app.restart", "app": "web", "service": "web",
+        "state": "waiting", "by": "ann", "sent_ms": None,
+    }  # fmt: skip
+    assert command["until_ms"] - command["created_ms"] == 7_200_000
+    assert user.get(f"/v1/commands/{command['command']}").json() == command
+    for path in (
+        "/v1/commands", "/v1/commands?device=pump-1", "/v1/devices/pump-1/commands",
+        f"/v1/commands?request={made.json()['request']}",
+    ):  # fmt: skip
+        assert user.get(path).json() == {"commands": [command]}
+    assert user.get("/v1/commands?request=raaaaaaaaaaa").json() == {"commands": []}
+
+
+def test_a_fleet_gets_one_command_for_each_of_its_devices(cloud: Cloud) -> None:
+    user = cloud.login()
+    for name in ("pump-1", "pump-2"):
+        Joining(name).enroll(user)
+    made = user.post("/v1/fleets/default/commands", verb="device.resync").json()
+    assert sorted(command["name"] for command in made["commands"]) == ["pump-1", "pump-2"]
+    assert {command["request"] for command in made["commands"]} == {made["request"]}
+    user.post("/v1/fleets", name="empty")
+    assert user.post("/v1/fleets/empty/commands", verb="device.resync").json() == {"request": None, "commands": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"verb": "device.explode"}, (422, "invalid")),
+        ({"verb": "app.restart"}, (422, "bad_arguments")),
+        ({"verb": "app.restart", "app": "nothing"}, (404, "not_found")),
+        ({"verb": "app.restart", "app": "web"}, (409, "not_deployed")),
+        ({"verb": "device.prune", "app": "web"}, (409, "not_deployed")),
+        ({"verb": "device.prune", "service": "web"}, (422, "bad_arguments")),
+        ({"verb": "device.prune", "wait_for_s": 0}, (422, "invalid")),
+        ({"verb": "device.prune", "wait_for_s": 10**9}, (422, "invalid")),
+        ({"verb": "device.prune", "service": "x" * 200}, (422, "invalid")),
+    ],
+    ids=str,
+)
+def test_a_command_that_makes_no_sense_is_refused(
+    cloud: Cloud, body: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    user = cloud.login()
+    user.app()
+    Joining("pump-1").enroll(user)
+    assert reason(user.post("/v1/devices/pump-1/commands", **body)) == expected
+    assert user.get("/v1/commands").json() == {"commands": []}
+
+
+def test_commands_of_an_organisation_are_limited_in_a_minute(cloud: Cloud) -> None:
+    user = cloud.login()
+    Joining("pump-1").enroll(user)
+    answers = [user.post("/v1/devices/pump-1/commands", verb="device.resync") for _ in range(21)]
+    assert [answer.status_code for answer in answers[:20]] == [201] * 20
+    assert reason(answers[20]) == (429, "too_many_commands")
+
+
+def test_commands_need_the_scope_to_deploy_and_are_seen_by_their_organisation_only(cloud: Cloud) -> None:
+    user, other = cloud.login(), cloud.other()
+    Joining("pump-1").enroll(user)
+    command = user.post("/v1/devices/pump-1/commands", verb="device.resync").json()["commands"][0]["command"]
+    assert reason(other.get(f"/v1/commands/{command}")) == (404, "not_found")
+    assert other.get("/v1/commands").json() == {"commands": []}
+    assert reason(other.post("/v1/devices/pump-1/commands", verb="device.resync")) == (404, "not_found")
+    with cloud.database.write() as tx:
+        tx.execute(update(schema.tokens).values(scopes="read"))
+    assert reason(user.post("/v1/devices/pump-1/commands", verb="device.resync")) == (403, "forbidden")
+    assert user.get(f"/v1/commands/{command}").status_code == 200
