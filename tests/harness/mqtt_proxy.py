@@ -50,6 +50,9 @@ class MqttProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._closed = threading.Event()
         self.drop: Drop = nothing
+        self.twice: Drop = nothing  # what is passed on two times
+        self.payloads: dict[str, list[bytes]] = {}  # what came on the channels that are kept
+        self.kept: frozenset[str] = frozenset()
         self.passed: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         threading.Thread(target=self._accept, name="mqtt-proxy", daemon=True).start()
@@ -99,9 +102,15 @@ class MqttProxy:
                 for packet in packets(buffers[source]):
                     answer = self._judge(packet)
                     if answer is None:
-                        other[source].sendall(packet)
+                        other[source].sendall(packet * self._copies(packet))
                     elif answer:
                         source.sendall(answer)
+
+    def _copies(self, packet: bytes) -> int:
+        if packet[0] >> 4 != PUBLISH:
+            return 1
+        topic, _ = publication(packet)
+        return 2 if self.twice("/".join(topic.split("/")[-2:])) else 1
 
     def _judge(self, packet: bytes) -> bytes | None:
         """Return None to pass a packet on, or what to answer in the broker's place."""
@@ -109,6 +118,8 @@ class MqttProxy:
             return None
         topic, packet_id = publication(packet)
         channel = "/".join(topic.split("/")[-2:])
+        if channel in self.kept:
+            self.payloads.setdefault(channel, []).append(payload_of(packet))
         if not self.drop(channel):
             self.passed[channel] += 1
             return None
@@ -144,3 +155,15 @@ def publication(packet: bytes) -> tuple[str, bytes | None]:
     end = index + 2 + size
     topic = packet[index + 2 : end].decode()
     return topic, packet[end : end + 2] if packet[0] & 0b0110 else None
+
+
+def payload_of(packet: bytes) -> bytes:
+    """Return the application's bytes of a PUBLISH, behind its topic, packet id and properties."""
+    index = 1
+    while packet[index] & 0x80:
+        index += 1
+    index += 1
+    index += 2 + int.from_bytes(packet[index : index + 2], "big")
+    if packet[0] & 0b0110:
+        index += 2
+    return packet[index + 1 + packet[index] :]  # properties are few: their length is one byte
