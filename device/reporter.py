@@ -107,7 +107,7 @@ class Reporter:
             now = self._clock.monotonic()
             if self._again:
                 self._again, sent, tries = False, 0, 0
-            waiting_s = 30.0
+            waiting_s = 600.0  # whoever changes something wakes
             if self._ready and self._revision > self._held and self._uplink.connected:
                 due = 0.0 if sent != self._revision else sent_at + AGAIN.delay_s(tries, 1.0)
                 if now >= due:

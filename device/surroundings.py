@@ -67,6 +67,7 @@ class Surroundings:
         try:
             self._accounts.apply(self._intake)
             self._applied = writing
+            self._mover.poke()
         except RedisUnavailable as error:
             self._applied = None
             log.warning("accounts wait for the intake: %s", error)

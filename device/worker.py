@@ -49,6 +49,7 @@ from device.trust import Trust
 from device.uplink import Uplink
 
 log = logging.getLogger(__name__)
+EVENTS_S = 600.0  # an event, an end of the stream, and closing the engine all end the wait sooner
 
 
 class Worker:
@@ -96,9 +97,9 @@ class Worker:
             Client(paths.store_socket), marks=Marks(intake), epoch_file=paths.telemetry / "epoch", now=self._now
         )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
-        self.followers = Followers(self.engine, self.buffer)
-        settings = owner.telemetry
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)
+        self.followers = Followers(self.engine, self.buffer, packed=self.shipper.poke)
+        settings = owner.telemetry
         self.mover = Mover(
             intake,
             self.buffer,
@@ -210,7 +211,16 @@ class Worker:
     def _wind_down(self) -> None:
         for thread in self.threads:
             thread.stop()
-        for wake in (self.mailbox, self.shipper, self.replies, self.reporter, self.presence, self.inbox):
+        for wake in (
+            self.mailbox,
+            self.mover,
+            self.followers,
+            self.shipper,
+            self.replies,
+            self.reporter,
+            self.presence,
+            self.inbox,
+        ):
             wake.poke()
         self.engine.close()
         self.session.stop()
@@ -309,7 +319,7 @@ class Worker:
     def _watch_engine(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
             try:
-                if self.engine.wait_for_event(30.0):
+                if self.engine.wait_for_event(EVENTS_S):
                     self.mailbox.poke()
             except EngineUnavailable:
                 self.mailbox.poke()

@@ -6,7 +6,7 @@ import collections
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.errors import SkerryError
@@ -98,7 +98,9 @@ class Queue:
 class Followers:
     """Owns the follower threads and packs their lines into the buffer."""
 
-    def __init__(self, engine: Engine, buffer: Buffer) -> None:
+    def __init__(self, engine: Engine, buffer: Buffer, *, packed: Callable[[], None]) -> None:
+        self._packed = packed
+        self._news = threading.Event()
         self._engine = engine
         self._buffer = buffer
         self._lock = threading.Lock()
@@ -123,9 +125,14 @@ class Followers:
                 self._threads[container.id] = thread
                 thread.start()
 
+    def poke(self) -> None:
+        self._news.set()
+
     def run(self, stopping: threading.Event) -> None:
-        """Pack what was read, about once a second, until `stopping`."""
+        """Pack what was read, about once a second while there is something, until `stopping`; poke it to end."""
         while not stopping.is_set():
+            self._news.wait()
+            self._news.clear()
             stopping.wait(PACK_EVERY_S)
             self.pack()
         self._stopping.set()
@@ -137,9 +144,10 @@ class Followers:
         for app, waiting in queues.items():
             try:
                 while self._pack_batch(app, waiting):
-                    pass
+                    self._packed()
             except RedisUnavailable as error:
                 log.warning("log lines wait: %s", error)
+                self._news.set()
 
     def _pack_batch(self, app: str, waiting: Queue) -> bool:
         """Write one batch; return whether there was one. Raises `RedisUnavailable`: it comes again."""
@@ -173,5 +181,6 @@ class Followers:
                 waiting.put(
                     followed.container, line.at_ns, Line(line.at_ns // 1_000_000, followed.service, line.stream, text)
                 )
+                self._news.set()
         except SkerryError as error:
             log.info("the log of %s is not followed now: %s", followed.container[:12], error)

@@ -104,10 +104,17 @@ class Client:
         with _translated():
             return [(eid.decode(), dict(fields)) for eid, fields in self._redis.xrange(key, low, high, count=count)]
 
-    def wait_for_entries(self, after: Mapping[str, str], *, block_ms: int) -> bool:
-        """Wait until any of the streams has an entry after its id; return whether one has."""
+    def wait_for_entries(self, after: Mapping[str, str], *, block_ms: int) -> list[str]:
+        """Wait until any of the streams has an entry after its id; return which have, none when the time is over."""
+        arguments = self._arguments | {"socket_timeout": block_ms / 1000 + TIMEOUT_S}
+        waiting: Any = Redis(**arguments)
+        with _translated(), contextlib.closing(waiting):
+            return [name.decode() for name, _ in waiting.xread(dict(after), count=1, block=block_ms)]
+
+    def add_marker(self, key: str) -> None:
+        """Add an entry that says nothing to a stream that keeps only the newest: it wakes whoever waits for one."""
         with _translated():
-            return bool(self._redis.xread(dict(after), count=1, block=block_ms))
+            self._redis.xadd(key, {"": ""}, maxlen=1, approximate=False)
 
     def stream_info(self, key: str) -> StreamInfo | None:
         """Return the counters of a stream; None when there is no such stream."""

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 COUNT_MAX = 500  # samples in a batch: 500 of 100 bytes pack into a few kilobytes
 BYTES_MAX = 96 * 1024  # of fields in a batch, before compression: the channel takes 256 KiB
-BLOCK_MS = 500
+BLOCK_MS = 20_000
+IDLE_S = 600.0  # without apps that send there is nothing to look for
+WAKE = "skerry:wake"  # a stream of our own: an entry in it ends a wait for samples
 FIELD_CHARS_MAX = 8192
 UNAVAILABLE_S = 0.5
 
@@ -61,16 +63,26 @@ class Mover:
         self._streams = streams
         self._linger_s = linger_s
         self._moved = moved
+        self._poked = threading.Event()
         self._count = COUNT_MAX  # entries asked for at once: less after an answer that was too large for the server
 
+    def poke(self) -> None:
+        """Say that other streams are to be watched, or that it is time to end. Any thread."""
+        self._poked.set()
+        try:
+            self._intake.add_marker(WAKE)
+        except RedisUnavailable:
+            return  # then nobody waits there either
+
     def run(self, stopping: threading.Event) -> None:
-        """Move until `stopping`."""
+        """Move until `stopping`; poke it to end."""
         while not stopping.is_set():
             streams = sorted(set(self._streams().values()))
             try:
                 self._buffer.name_losses()
                 if not streams:
-                    stopping.wait(UNAVAILABLE_S)
+                    self._poked.wait(IDLE_S)
+                    self._poked.clear()
                     continue
                 if self._wait_for_samples(streams):
                     stopping.wait(self._linger_s)
@@ -93,8 +105,16 @@ class Mover:
             raise
 
     def _wait_for_samples(self, streams: Sequence[str]) -> bool:
-        cursors = {stream: self._counters(stream).cursor for stream in streams}
-        return self._intake.wait_for_entries(cursors, block_ms=BLOCK_MS)
+        """Wait for samples, or to be poked; return whether there are samples."""
+        after = {stream: self._counters(stream).cursor for stream in streams}
+        marker = self._intake.stream_info(WAKE)  # before the flag: what is poked between the two is seen by the wait
+        if self._poked.is_set():
+            self._poked.clear()
+            return False
+        found = self._intake.wait_for_entries(
+            after | {WAKE: entry_ids.FIRST if marker is None else marker.newest}, block_ms=BLOCK_MS
+        )
+        return any(stream != WAKE for stream in found)
 
     def _counters(self, stream: str) -> Counters:
         fields = self._buffer.cursor(stream)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = 16  # batches under way: at 50 ms of link and 20 kB each this fills 6 MB/s
 AGAIN = Backoff(first_s=2.5, max_s=30.0)
-IDLE_S = 2.0
+IDLE_S = 600.0  # whoever has news pokes
 GAP_REFUSED = Backoff(first_s=60.0, max_s=3600.0)  # a cloud that does not even take the gap: time may change its mind
 NAMED_AGAIN_S = 30.0  # what a restored cloud lost, told again where the sync still lacks it
 _PRIORITY = {"events": 0, "telemetry": 1, "logs": 2}
@@ -97,7 +97,7 @@ class Shipper:
         """Send what the window has room for; return how long to wait for news."""
         conn = self._uplink.conn
         if not self._uplink.connected or conn is None:
-            return IDLE_S / 4
+            return IDLE_S
         now = self._clock.monotonic()
         if conn != self._conn:
             self._conn, self._flights, self._named, self._tries, self._progress_at = conn, {}, {}, 0, now
@@ -111,7 +111,11 @@ class Shipper:
         for extent in sorted(self._buffer.extents(), key=_urgency):
             if extent.trimmed < extent.last and not self._send_from(extent, now):
                 return 0.2
-        return min(IDLE_S, AGAIN.delay_s(self._tries, 1.0)) if self._under_way() else IDLE_S
+        if self._under_way():
+            return AGAIN.delay_s(self._tries, 1.0)
+        return max(
+            0.0, min((f.paused_until - now for f in self._flights.values() if f.paused_until > now), default=IDLE_S)
+        )
 
     def _under_way(self) -> int:
         return sum(len(flight.under_way) for flight in self._flights.values())

@@ -156,7 +156,23 @@ def test_the_mover_thread_moves_what_arrives(bench: Bench) -> None:
     bench.write(range(10))
     wait_until(lambda: len(bench.numbers()) == 10, what="ten samples are in the buffer")
     stopping.set()
+    bench.mover.poke()
     thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_poke_ends_a_wait_for_samples_whenever_it_comes(bench: Bench) -> None:
+    stopping = threading.Event()
+    thread = threading.Thread(target=bench.mover.run, args=(stopping,))
+    thread.start()
+    for _ in range(20):
+        bench.looks = 0
+        bench.mover.poke()
+        wait_until(lambda: bench.looks, what="the mover looks at the streams again")
+    stopping.set()
+    bench.mover.poke()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_paths_that_no_socket_can_have_are_refused_by_name() -> None:

@@ -33,7 +33,7 @@ class House:
             intake=bench.intake,
             mover=bench.mover,
             forwarders=Forwarders(bench.paths.intake_socket, port=bench.accounts.tcp_port),
-            followers=Followers(cast(Engine, self.engine), bench.buffer),
+            followers=Followers(cast(Engine, self.engine), bench.buffer, packed=lambda: None),
         )
 
     def run(self, *apps: str) -> None:

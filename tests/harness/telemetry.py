@@ -46,9 +46,17 @@ class Bench:
     accesses: dict[str, IntakeAccess]
     intake: Client
     buffer: Buffer
-    mover: Mover
+    looks: int = 0  # how often the mover has asked which streams there are
+    mover: Mover = field(init=False)
     store_server: Server = field(init=False)
     intake_server: Server = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mover = Mover(self.intake, self.buffer, streams=self._streams, linger_s=0, moved=lambda: None)
+
+    def _streams(self) -> dict[str, str]:
+        self.looks += 1
+        return self.accounts.streams
 
     @property
     def accounts_file(self) -> Path:
@@ -155,8 +163,7 @@ def running(folder: Path) -> Iterator[Bench]:
     buffer = Buffer(
         Client(paths.store_socket), marks=Marks(intake), epoch_file=paths.telemetry / "epoch", now=lambda: NOW
     )
-    mover = Mover(intake, buffer, streams=lambda: accounts.streams, linger_s=0, moved=lambda: None)
-    made = Bench(paths, accounts, accesses, intake, buffer, mover)
+    made = Bench(paths, accounts, accesses, intake, buffer)
     made.start_store()
     made.start_intake()
     try:

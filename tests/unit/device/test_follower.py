@@ -50,7 +50,7 @@ class Shelf:
 
 
 def followers(shelf: Shelf, waiting: Queue) -> Followers:
-    made = Followers(cast(Engine, MemoryEngine()), cast(Buffer, shelf))
+    made = Followers(cast(Engine, MemoryEngine()), cast(Buffer, shelf), packed=lambda: None)
     made._queues["hello"] = waiting
     return made
 
