@@ -125,12 +125,12 @@ class AppSpec(Spec):
             other = service.ipc.partition(":")[2]
             if other in self.services and self.services[other].ipc != "shareable":
                 yield f".ipc: service {other!r} must have ipc: shareable"
-        if not service.network_mode.startswith("service:"):
+        if not service.network_mode.startswith(("service:", "container:")):
             return
         keys = ("ports", "expose", "hostname", "domainname", "dns", "dns_opt", "dns_search", "extra_hosts")
         for key in keys:
             if getattr(service, key):
-                yield f".{key}: it belongs to the service whose network is joined"
+                yield f".{key}: it belongs to whose network is joined"
         if service.telemetry.access == "tcp":
             yield ".telemetry: tcp needs a network of its own; use socket"
 

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from broker.appspec_values import HostName, Labels, Spec, Text, TextMap, Texts, later
+from broker.appspec_values import EngineName, HostName, Labels, Spec, Text, TextMap, Texts, later
 
 MacAddress = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5})?$")]
+
+_ENGINES_OWN = ("host", "none", "bridge", "default")
 
 
 class Attachment(Spec):
@@ -35,9 +37,10 @@ class Pool(Spec):
 
 
 class Network(Spec):
-    """A network of the app; made for it alone."""
+    """A network of the app, made for it alone; or, with `external`, one of that name which the device has already."""
 
-    driver: Literal["bridge"] = "bridge"
+    driver: Literal["bridge", "macvlan", "ipvlan"] = "bridge"
+    external: EngineName = later("")
     internal: bool = False
     labels: Labels = {}
     options: TextMap = {}
@@ -51,6 +54,10 @@ class Network(Spec):
     def _said_once(self) -> Network:
         if self.pools and (self.subnet or self.gateway):
             raise ValueError("subnet and pools exclude each other")
+        if self.external and self.model_dump(exclude_defaults=True).keys() != {"external"}:
+            raise ValueError("an external network is as it is: nothing else can be said of it")
+        if self.external in _ENGINES_OWN:
+            raise ValueError(f"{self.external!r} is a mode of the engine, not a network to join")
         return self
 
     @property

@@ -12,7 +12,7 @@ from broker.appspec_life import Dependency, Healthcheck, Hook, Restart, Switch
 from broker.appspec_limits import Blkio, DeviceRequest, Ulimit
 from broker.appspec_network import Attachment
 from broker.appspec_storage import Mount
-from broker.appspec_values import Count, Labels, Millis, Port, Spec, Text, TextMap, Texts, later
+from broker.appspec_values import ENGINE_NAME, Count, Labels, Millis, Port, Spec, Text, TextMap, Texts, later
 from broker.ids import Digest, Name
 
 REPLICAS_MAX = 64  # of one service; more on one device is a slip of the pen
@@ -21,8 +21,9 @@ Repository = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
 ]
 DeviceRule = Annotated[str, StringConstraints(pattern=r"^[abc] (\*|[0-9]{1,9}):(\*|[0-9]{1,9}) [rwm]{1,3}$")]
-VolumesFrom = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(:(ro|rw))?$")]
-_JOINED = "service:[a-z0-9][a-z0-9_-]{0,62}"  # another container is only ever one of the same app
+_OTHER = f"container:{ENGINE_NAME}"  # of the device, where its owner allows it
+VolumesFrom = Annotated[str, StringConstraints(pattern=rf"^([a-z0-9][a-z0-9_-]{{0,62}}|{_OTHER})(:(ro|rw))?$")]
+_JOINED = f"service:[a-z0-9][a-z0-9_-]{{0,62}}|{_OTHER}"
 NetworkMode = Annotated[str, StringConstraints(pattern=rf"^(none|host|{_JOINED})?$")]
 PidMode = Annotated[str, StringConstraints(pattern=rf"^(host|{_JOINED})?$")]
 IpcMode = Annotated[str, StringConstraints(pattern=rf"^(none|private|shareable|host|{_JOINED})?$")]
@@ -161,4 +162,11 @@ class Service(Spec):
         """The other services whose namespaces or volumes this one uses: it is made anew when they are."""
         modes = (self.network_mode, self.pid, self.ipc)
         names = {mode.partition(":")[2] for mode in modes if mode.startswith("service:")}
-        return tuple(sorted(names | {source.partition(":")[0] for source in self.volumes_from}))
+        lenders = {source.partition(":")[0] for source in self.volumes_from if not source.startswith("container:")}
+        return tuple(sorted(names | lenders))
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The containers outside of the app whose namespaces or volumes this one uses."""
+        places = (self.network_mode, self.pid, self.ipc, *self.volumes_from)
+        return tuple(sorted({place.split(":")[1] for place in places if place.startswith("container:")}))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from broker.appspec_values import AbsolutePath, Count, Labels, Spec, Text, TextMap, later
+from broker.appspec_values import AbsolutePath, Count, EngineName, Labels, Spec, Text, TextMap, later
 
 
 class Mount(Spec):
@@ -29,8 +29,15 @@ class Mount(Spec):
 
 
 class Volume(Spec):
-    """A named volume of the app; never deleted unless asked by name."""
+    """A named volume of the app, never deleted unless asked by name; or, with `external`, one that is there already."""
 
     driver: Literal["local"] = "local"
+    external: EngineName = later("")
     options: TextMap = {}
     labels: Labels = {}
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Volume:
+        if self.external and (self.options or self.labels):
+            raise ValueError("an external volume is as it is: nothing else can be said of it")
+        return self

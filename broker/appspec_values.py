@@ -15,6 +15,8 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what an engine can be told
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,252}$")]
 Text = Annotated[str, StringConstraints(max_length=32 * 1024, pattern=r"^[^\x00]*$")]
 Texts = tuple[Text, ...]
+ENGINE_NAME = "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,253}"  # what an engine calls a container, network or volume
+EngineName = Annotated[str, StringConstraints(pattern=rf"^({ENGINE_NAME})?$")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
 TextMap = Mapping[Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]+$")], Text]
 

@@ -16,6 +16,7 @@ from broker.appspec import AppSpec
 from broker.appspec_values import later
 from broker.canonical import digest_of
 from broker.ids import AppId, DeviceId, Digest, InstanceId, Name, OrgId
+from broker.policy import Grants, Policy
 
 RANGES_MAX = 32
 TRUST_CHAIN_MAX = 16
@@ -107,6 +108,7 @@ class AppSection(Part):
     secrets: Mapping[str, bytes] = {}
     settings: Mapping[str, Any] = {}
     attempt: Count = 0
+    grants: Grants = later(Grants())  # beside the owner's policy, as far as he lets them go
     digest: Digest | None = None
 
     def computed_digest(self) -> str:
@@ -235,6 +237,7 @@ class Host(Part):
     hostname: str = ""
     engine: str = ""
     engine_version: str = ""
+    engine_api: str = ""
     cpus: int = 0
     memory_bytes: int = 0
     zone: str = ""
@@ -249,6 +252,7 @@ class Birth(Message):
     instance: Token
     worker: str
     host: Host = Host()
+    policy: Policy | None = None  # the owner's, so that an app can be checked before it is deployed
     accepted: Generation | None = None
     streams: tuple[StreamKept, ...] = ()
     status: Count = 0

@@ -15,9 +15,9 @@ from broker.codec import first_error
 from broker.enrollment import Base64
 from broker.errors import Refused
 from broker.ids import DeviceId, DeviceRef, OrgId
+from broker.policy import Policy, policy_of
 from broker.signing import MacKey, Signer
 from broker.transport import Endpoint
-from device.policy import Policy
 
 SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its terminating zero
 
@@ -140,9 +140,12 @@ class Paths:
 def read_owner(path: Path) -> Owner:
     """Return the owner's settings; defaults where there is no file; `Refused` names the key that is wrong."""
     try:
-        return Owner.model_validate(tomllib.loads(path.read_text()))
+        settings = tomllib.loads(path.read_text())
+        return Owner.model_validate(settings | {"policy": policy_of(settings.get("policy", {}))})
     except FileNotFoundError:
         return Owner()
+    except Refused as error:
+        raise Refused("bad_config", f"{path}: {error}") from error
     except ValidationError as error:
         raise Refused("bad_config", f"{path}: {first_error(error)}") from error
     except (ValueError, RecursionError) as error:  # tomllib also raises both bare: long numbers, deep brackets

@@ -24,6 +24,7 @@ def describe(engine: Engine | None, *, zone: str = "") -> Host:
         hostname=platform.node(),
         engine=info.name if info else "",
         engine_version=info.version if info else "",
+        engine_api=info.api if info else "",
         cpus=os.cpu_count() or 0,
         memory_bytes=int(psutil.virtual_memory().total),
         zone=zone,

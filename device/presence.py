@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from broker.channels import PRESENCE
 from broker.clock import Clock
 from broker.messages import Beat, Birth, Conn, Generation, Host, StreamKept, Sync
+from broker.policy import Policy
 from device.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Presence:
         instance: str,
         version: str,
         host: Callable[[], Host],
+        policy: Policy,
         standing: Callable[[], Standing],
         beat_s: float,
         clock: Clock,
@@ -47,6 +49,7 @@ class Presence:
         self._instance = instance
         self._version = version
         self._host = host
+        self._policy = policy
         self._standing = standing
         self._beat_s = beat_s
         self._clock = clock
@@ -125,6 +128,7 @@ class Presence:
             instance=self._instance,
             worker=self._version,
             host=self._host(),
+            policy=self._policy,
             accepted=standing.accepted,
             streams=standing.streams,
             status=standing.status,

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from broker.messages import AppSection
+from broker.policy import Policy
 from device.engine.port import Engine, Observed
 from device.logs.follower import Followers
 from device.reconcile.wanted import Place, Wanted
@@ -28,6 +29,8 @@ class Surroundings:
         *,
         device: str,
         registry: str,
+        policy: Policy,
+        ours: tuple[str, ...],
         engine: Engine,
         accounts: Accounts,
         intake: Client,
@@ -37,6 +40,8 @@ class Surroundings:
     ) -> None:
         self._device = device
         self._registry = registry
+        self._policy = policy
+        self._ours = ours
         self._engine = engine
         self._accounts = accounts
         self._intake = intake
@@ -51,7 +56,7 @@ class Surroundings:
         access = self._accounts.access_for(sections)
         if self._applied != self._accounts.writing:
             self.apply_accounts()
-        return Place(device=self._device, registry=self._registry, intake=access)
+        return Place(device=self._device, registry=self._registry, intake=access, policy=self._policy, ours=self._ours)
 
     def intake_up(self) -> None:
         """Get the intake ready for apps: after each of its starts, before it counts as ready."""

@@ -110,6 +110,8 @@ class Worker:
         self.surroundings = Surroundings(
             device=self._identity.device,
             registry=self._identity.registry,
+            policy=owner.policy,
+            ours=(str(paths.state),),
             engine=self.engine,
             accounts=accounts,
             intake=intake,
@@ -132,6 +134,7 @@ class Worker:
             mailbox=self.mailbox,
             judgements=Judgements(paths.ledger / "judgements.json"),
             policy=owner.policy,
+            registry=self._identity.registry,
             clock=self._clock,
             place_for=self.surroundings.place_for,
             token_for=lambda image: cloud.registry_token(ref, signer, (_repository(image),)),
@@ -151,6 +154,7 @@ class Worker:
             instance=self.store_memory.install_id(lambda: new_id("w")),
             version=_version(),
             host=lambda: machine,
+            policy=owner.policy,
             standing=self._standing,
             beat_s=identity.keepalive_s * 0.9,  # a beat before each PINGREQ would be due, so that none is sent
             clock=self._clock,

@@ -16,7 +16,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, InvalidArgument, NotFound
 
 from broker.appspec import Healthcheck, Hook, Restart
-from device.engine import labels
+from device.engine import host_folders, labels
 from device.engine.api_versions import unknown_to
 from device.engine.docker_spec import (
     archive,
@@ -142,7 +142,7 @@ class DockerEngine:
         with _translated():
             self._api().create_network(
                 network.name,
-                driver="bridge",
+                driver=network.driver,
                 internal=network.internal,
                 labels=dict(network.labels),
                 options=dict(network.options) or None,
@@ -156,6 +156,7 @@ class DockerEngine:
             self._api().remove_network(network.id)
 
     def create_volume(self, volume: WantedVolume) -> None:
+        host_folders.check_volume(volume)
         with _translated():
             self._api().create_volume(
                 volume.name, driver="local", driver_opts=dict(volume.options) or None, labels=dict(volume.labels)
@@ -167,7 +168,7 @@ class DockerEngine:
             unknown = unknown_to(container, client.api_version)
             if unknown:
                 raise EngineRefused("engine_too_old", f"API {client.api_version} does not know {'; '.join(unknown)}")
-            _make_host_paths(container)
+            host_folders.prepare(container)
             others = list(container.networks)[1:]
             if not others and not container.files:
                 client.create_container_from_config(self._config(container), container.name)
@@ -378,15 +379,6 @@ class _EventWatch:
         self._ended.set()
         self._came.set()
         self._client.close()
-
-
-def _make_host_paths(container: WantedContainer) -> None:
-    for mount in container.mounts:
-        if mount.create_host_path and not os.path.lexists(mount.source):
-            try:
-                os.makedirs(mount.source, exist_ok=True)
-            except OSError as error:
-                raise EngineRefused("no_host_path", f"{mount.source} cannot be made: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -117,6 +117,8 @@ def _namespaces(container: WantedContainer) -> dict[str, str]:
 
 
 def _volumes_from(container: WantedContainer, source: str) -> str:
+    if source.startswith("container:"):  # outside of the app, by the name that the engine knows
+        return source.removeprefix("container:")
     other, _, access = source.partition(":")
     return f"{container.joined[other]}:{access or 'rw'}"
 

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from broker.appspec import Attachment, Healthcheck, Hook, Pool, Restart, Service
 from broker.errors import Passing, Refused
+from broker.host_paths import HostPaths
 
 Health = Literal["none", "starting", "healthy", "unhealthy"]
 State = Literal["created", "running", "restarting", "exited"]
@@ -128,6 +129,7 @@ class WantedContainer:
     attachments: Mapping[str, Attachment] = field(default_factory=dict)  # engine name -> what else it asks there
     joined: Mapping[str, str] = field(default_factory=dict)  # service of the app -> name of its container
     files: tuple[FileInside, ...] = ()
+    host_paths: HostPaths = field(default_factory=HostPaths)  # where its mounts may lead
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class WantedNetwork:
     pools: tuple[Pool, ...] = ()  # where `subnet` does not say it all
     ipam_options: Mapping[str, str] = field(default_factory=dict)
     enable_ipv6: bool = False
+    driver: str = "bridge"
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class WantedVolume:
     resource: str
     labels: Mapping[str, str]
     options: Mapping[str, str]
+    host_paths: HostPaths = field(default_factory=HostPaths)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from broker.appspec import AppSpec
 from broker.backoff import Backoff
 from broker.clock import Clock
 from broker.errors import Passing, Refused
 from broker.files import StorageUnavailable
 from broker.messages import AppSection, DesiredState, InstanceStatus
+from broker.policy import Policy
 from device.engine.port import Engine, EngineRefused, EngineUnavailable, Observed
 from device.mailbox import Mailbox
-from device.policy import Policy
 from device.reconcile.execute import TokenFor, execute
 from device.reconcile.health import Verdict, gate_s, judge
 from device.reconcile.judgements import Judgement, Judgements, choose
@@ -74,6 +75,7 @@ class Reconciler:
     report: Callable[[Report], None]
     progress: Callable[[str, int, int], None]
     observed: Callable[[Sequence[Wanted], Observed], None]  # told after every snapshot: log followers and forwarders
+    registry: str = ""  # that the images come from, for the policy
     lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
     _failures: int = 0
@@ -155,15 +157,19 @@ class Reconciler:
         self._looked_at = now
         return observed
 
+    def _objections(self, spec: AppSpec, section: AppSection) -> list[str]:
+        """Return what the owner has against an app: of what was granted, only the newest section's counts."""
+        return self.policy.objections(spec, section.grants, registry=self.registry)
+
     def _chosen(self, desired: DesiredState) -> tuple[list[AppSection], tuple[InstanceStatus, ...]]:
         """Return the sections to run, and the states of those the owner's policy refuses: these keep what they have."""
         run: list[AppSection] = []
         refused: list[InstanceStatus] = []
         self.judgements.forget(self.judgements.instances - {section.instance for section in desired.apps})
         for section in desired.apps:
-            why = self.policy.objections(section.spec)
+            why = self._objections(section.spec, section)
             judgement = self.judgements.of(section.instance)
-            if judgement.good is not None and self.policy.objections(judgement.good.spec):
+            if judgement.good is not None and self._objections(judgement.good.spec, section):
                 judgement = judgement.model_copy(update={"good": None})  # what the owner forbids is not gone back to
             if not why:
                 run.append(choose(section, judgement))
@@ -253,7 +259,7 @@ class Reconciler:
                 self.mailbox.poke()
             state: str = verdict.state
             message = judgement.bad.get(section.digest or "", verdict.message) if state == "failed" else verdict.message
-            if state == "failed" and judgement.good is not None and self.policy.objections(judgement.good.spec):
+            if state == "failed" and judgement.good is not None and self._objections(judgement.good.spec, section):
                 message = f"{message}\nno release to go back to: the device's policy refuses the last good one"
             if not is_asked:
                 state, message = (

@@ -6,12 +6,14 @@ Pure: equal inputs give equal results, so a hash that differs always means that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from broker.appspec import AppSpec, Mount, Service
 from broker.canonical import digest, digest_of
+from broker.host_paths import HostPaths
 from broker.messages import AppSection
+from broker.policy import Policy
 from device.engine import labels
 from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork, WantedVolume
 
@@ -42,11 +44,13 @@ class IntakeAccess:
 
 @dataclass(frozen=True)
 class Place:
-    """Where apps are put: the device, its registry, and each instance's intake account."""
+    """Where apps are put: the device, its registry, each instance's intake account, the owner's policy, our folders."""
 
     device: str
     registry: str
     intake: Mapping[str, IntakeAccess]
+    policy: Policy = field(default_factory=Policy)
+    ours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,11 @@ def wanted(section: AppSection, place: Place) -> Wanted:
     return Wanted(
         section=section,
         containers=_containers(section, place),
-        networks=tuple(_network(section, name, place) for name in sorted(section.spec.networks)),
+        networks=tuple(
+            _network(section, name, place)
+            for name, network in sorted(section.spec.networks.items())
+            if not network.external
+        ),
         volumes=tuple(
             WantedVolume(
                 instance=section.instance,
@@ -80,8 +88,10 @@ def wanted(section: AppSection, place: Place) -> Wanted:
                 resource=name,
                 labels=dict(volume.labels) | _marks(section, place) | {labels.RESOURCE: name},
                 options=volume.options,
+                host_paths=_host_paths(section, place),
             )
             for name, volume in sorted(section.spec.volumes.items())
+            if not volume.external
         ),
     )
 
@@ -89,6 +99,14 @@ def wanted(section: AppSection, place: Place) -> Wanted:
 def engine_name(section: AppSection, resource: str) -> str:
     """Return a name no other app instance can have: people read the first part, the id makes it unique."""
     return f"{section.name}.{section.instance}.{resource}"  # no name has a dot, so no two read alike
+
+
+def _network_name(section: AppSection, name: str) -> str:
+    return section.spec.networks[name].external or engine_name(section, name)
+
+
+def _host_paths(section: AppSection, place: Place) -> HostPaths:
+    return place.policy.host_paths(section.grants, ours=place.ours)
 
 
 def _marks(section: AppSection, place: Place) -> dict[str, str]:
@@ -118,6 +136,7 @@ def _network(section: AppSection, name: str, place: Place) -> WantedNetwork:
         pools=network.pools,
         ipam_options=network.ipam_options,
         enable_ipv6=network.enable_ipv6,
+        driver=network.driver,
     )
 
 
@@ -137,7 +156,7 @@ def _container(section: AppSection, name: str, place: Place, joined: Mapping[str
     image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
     by_rank = sorted(service.networks.items(), key=lambda item: (-item[1].priority, item[0]))
-    attachments = {engine_name(section, network): attachment for network, attachment in by_rank}
+    attachments = {_network_name(section, network): attachment for network, attachment in by_rank}
     networks = {
         network: (name, *(alias for alias in attachment.aliases if alias != name))
         for network, attachment in attachments.items()
@@ -188,6 +207,7 @@ def _container(section: AppSection, name: str, place: Place, joined: Mapping[str
         attachments=attachments,
         joined={other: container.name for other, container in joined.items()},
         files=files,
+        host_paths=_host_paths(section, place),
     )
 
 
@@ -219,7 +239,9 @@ def _intake_environment(service: Service, intake: IntakeAccess | None) -> dict[s
 
 
 def _mount(section: AppSection, mount: Mount) -> BindOrVolume:
-    source = engine_name(section, mount.source) if mount.type == "volume" and mount.source else mount.source
+    source = mount.source
+    if mount.type == "volume" and source:
+        source = section.spec.volumes[source].external or engine_name(section, source)
     return BindOrVolume(
         type=mount.type,
         target=mount.target,

@@ -16,6 +16,7 @@ import pytest
 
 from broker.appspec import AppSpec, Attachment, Network, Service, Volume
 from broker.ids import new_id
+from broker.policy import Policy
 from device.engine.docker import UNFINISHED, DockerEngine
 from device.engine.memory import MemoryEngine
 from device.engine.port import Engine, EngineRefused
@@ -26,6 +27,7 @@ from tests.harness.engine import device_engine, docker_client, push_image, regis
 REPOSITORY = "oaaaaaaaaaaa/aaaaaaaaaaaa/web"
 SLEEP = ["/bin/busybox", "sleep", "60"]
 NULL = "/dev/null"
+OWNER = Policy(allow_bind_prefixes=("/tmp",))
 # Names on an engine are made of the instance, and addresses must not overlap: other runs may share this engine.
 INSTANCE = new_id("i")
 APP = f"hello.{INSTANCE}"
@@ -286,7 +288,7 @@ class Bench:
             instance=INSTANCE,
             **top,
         )
-        return wanted(made, Place(device=self.device, registry=registry_address, intake={}))
+        return wanted(made, Place(device=self.device, registry=registry_address, intake={}, policy=OWNER))
 
     def web(self, keys: Keys, **more: Keys) -> Wanted:
         asked = keys.get("networks", {})
@@ -348,8 +350,8 @@ def test_every_key_of_the_appspec_has_a_case() -> None:
     assert set(Service.model_fields) - services == set()
     attachments = {name.partition(".")[2] for name in (*SERVICE, *TOO_NEW) if name.startswith("attachment.")}
     assert set(Attachment.model_fields) == attachments
-    assert set(Network.model_fields) - {"driver", "gateway", "enable_ipv6", "ipam_options"} == set(NETWORK)
-    assert set(Volume.model_fields) == {"driver", "options", "labels"}
+    assert set(Network.model_fields) - {"driver", "gateway", "enable_ipv6", "ipam_options", "external"} == set(NETWORK)
+    assert set(Volume.model_fields) == {"driver", "options", "labels", "external"}
     assert set(AppSpec.model_fields) == {"v", "name", "services", "networks", "volumes", "configs", "secrets"}
 
 
@@ -441,7 +443,7 @@ def with_files(bench: Bench) -> Wanted:
     web = bare.section.spec.services["web"].model_dump() | FILES
     spec = AppSpec.model_validate(bare.section.spec.model_dump() | CONTENTS | {"services": {"web": web}})
     made = bare.section.model_copy(update={"spec": spec})
-    return wanted(made, Place(device=bench.device, registry=bench.image.partition("/")[0], intake={}))
+    return wanted(made, Place(device=bench.device, registry=bench.image.partition("/")[0], intake={}, policy=OWNER))
 
 
 def test_configs_and_secrets_are_in_the_container_before_it_starts(on_docker: Bench) -> None:

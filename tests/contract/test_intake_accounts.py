@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 import redis
 
+from broker.policy import Policy
 from device.engine.memory import MemoryEngine
 from device.engine.port import Container, Engine
 from device.logs.follower import Followers
@@ -28,6 +29,8 @@ class House:
         self.surroundings = Surroundings(
             device="daaaaaaaaaaa",
             registry="127.0.0.1:5000",
+            policy=Policy(),
+            ours=(),
             engine=cast(Engine, self.engine),
             accounts=bench.accounts,
             intake=bench.intake,

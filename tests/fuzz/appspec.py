@@ -11,9 +11,9 @@ import msgpack
 from broker import channels
 from broker.codec import open_sealed, seal_payload
 from broker.messages import AppSection, DesiredState
+from broker.policy import Policy
 from device.engine.docker_spec import container_options, host_options
 from device.engine.port import Observed
-from device.policy import Policy
 from device.reconcile.plan import plan
 from device.reconcile.wanted import wanted
 from tests.fuzz.fuzzing import changed, main

@@ -15,7 +15,14 @@ from broker.channels import Channel, Proof
 from broker.codec import FLAG_ZSTD, seal
 from broker.ids import DeviceRef
 from broker.payloads import LINES, SAMPLES, Line, Sample, pack_lines, pack_samples
+from broker.policy import Grants, Policy
+from broker.policy_rows import Rows
 from broker.signing import MacKey, Prover, Signatures, Signer, Verifier, key_id
+
+ALLOWED: dict[str, Any] = {
+    name: True if row.annotation is bool else ["pid"] if name == "allow_host_namespaces" else ["a"]
+    for name, row in Rows.model_fields.items()
+}
 
 FOLDER = Path(__file__).parent / "v1"
 INDEX = FOLDER / "index.txt"
@@ -272,9 +279,11 @@ LATER_SPEC = AppSpec.model_validate(
                 ],
                 "ipam_options": {"a": "b"},
                 "enable_ipv6": True,
-            }
+            },
+            "quay": {"driver": "macvlan"},
+            "lan": {"external": "br-lan"},
         },
-        "volumes": {"data": {}},
+        "volumes": {"data": {}, "nas": {"external": "nas"}},
         "configs": {"buoys": {"content": "red\n"}},
         "secrets": {"key": {"content": "AP8=", "encoding": "base64"}},
     }
@@ -296,7 +305,8 @@ _BARE = messages.AppSection(
     attempt=1,
 )
 SECTION = _BARE.model_copy(update={"digest": _BARE.computed_digest()})
-_LATER = _BARE.model_copy(update={"release": LATER_SPEC.digest, "spec": LATER_SPEC})
+_GRANTED = {"grants": Grants.model_validate(ALLOWED)}
+_LATER = _BARE.model_copy(update={"release": LATER_SPEC.digest, "spec": LATER_SPEC} | _GRANTED)
 LATER_SECTION = _LATER.model_copy(update={"digest": _LATER.computed_digest()})
 DESIRED = messages.DesiredState(
     org=DEVICE.org,
@@ -363,10 +373,12 @@ BIRTH = messages.Birth(
         hostname="buoy-3",
         engine="docker",
         engine_version="20.10",
+        engine_api="1.41",
         cpus=4,
         memory_bytes=1 << 30,
         zone="north",
     ),
+    policy=Policy.model_validate(ALLOWED | {"allow_registries": ["here.example"], "widen": ALLOWED}),
     accepted=ACCEPTED,
     streams=(messages.StreamKept(stream="telemetry:hello", epoch=2**62 - 1, first=101, last=120),),
     status=12,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from broker.messages import AppSection, InstanceStatus
+from broker.policy import Policy
 from device.engine.memory import MemoryEngine
 from device.mailbox import Mailbox
-from device.policy import Policy
 from device.reconcile.judgements import Judgements
 from device.reconcile.loop import Reconciler, Report
 from tests.harness.apps import PLACE, section, service

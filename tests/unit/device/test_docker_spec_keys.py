@@ -117,7 +117,7 @@ def test_ports_are_not_bound_on_the_hosts_own_network() -> None:
 
 
 def test_every_pool_of_a_network_is_told() -> None:
-    (network,) = FULL.networks
+    network = next(each for each in FULL.networks if each.resource == "front")
     assert ipam(network) == {
         "Driver": "default",
         "Config": [

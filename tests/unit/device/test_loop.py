@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from broker.messages import AppSection
+from broker.policy import Policy
 from device.engine.memory import MemoryEngine
 from device.engine.port import EngineRefused
-from device.policy import Policy
 from device.reconcile.health import gate_s
 from device.reconcile.judgements import Judgements
 from device.reconcile.loop import RESYNC_S, WAITING_S, Report

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from broker.files import StorageUnavailable
+from broker.policy import Policy
 from device.engine.port import EngineRefused
-from device.policy import Policy
 from device.reconcile import judgements
 from device.reconcile.health import gate_s
 from device.reconcile.wanted import wanted

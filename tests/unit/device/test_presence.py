@@ -7,11 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from broker.messages import Beat, Birth, Conn, Generation, Host, StreamKept, Sync
+from broker.policy import Policy
 from device.presence import BIRTH_AGAIN_S, SUBSCRIBE_AGAIN_S, Presence, Standing
 from tests.harness.apps import DIGEST
 from tests.unit.device.fakes import CONN, NEXT_CONN, FakeClock, Line, Script, nothing, uplink_on
 
 BEAT_S = 60.0
+POLICY = Policy(allow_devices=("/dev/ttyS0",))
 HELD = Generation(era=2, generation=7, digest=DIGEST)
 KEPT = (StreamKept(stream="telemetry:a", epoch=3, first=1, last=9),)
 STANDING = Standing(accepted=HELD, streams=KEPT, status=4, store="s1")
@@ -29,6 +31,7 @@ class Stage:
             instance="w1",
             version="0.1",
             host=lambda: Host(hostname="pump"),
+            policy=POLICY,
             standing=lambda: standing,
             beat_s=BEAT_S,
             clock=self.clock,
@@ -53,7 +56,7 @@ def test_a_birth_tells_all_that_the_cloud_must_know() -> None:
     assert stage.line.taken() == [
         Birth(
             conn=CONN, n=1, instance="w1", worker="0.1", host=Host(hostname="pump"), accepted=HELD, streams=KEPT,
-            status=4, store="s1",
+            status=4, store="s1", policy=POLICY,
         )
     ]  # fmt: skip
 

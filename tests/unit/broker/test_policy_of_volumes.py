@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from broker.appspec import AppSpec, Image, Mount, Service, Volume
-from device.policy import Policy
+from broker.policy import Policy
 
 BIND = {"type": "none", "o": "bind", "device": "/etc"}
 
