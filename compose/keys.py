@@ -6,6 +6,7 @@ tool that runs the project, or only asks for comfort, is ignored with a warning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -228,18 +229,27 @@ TOP_LEVEL: Mapping[str, Row] = {
 }
 
 
+def _divided(rows: Mapping[str, Row]) -> frozenset[str]:
+    """Return the keys that have rows of their own below them."""
+    return frozenset(row[: match.start()] for row in rows for match in re.finditer(r"\.|\[\]", row))
+
+
+_DIVIDED: Mapping[str, frozenset[str]] = {section: _divided(rows) for section, rows in ROWS.items()}
+
+
 def judged(section: str, name: str, part: Mapping[str, Plain]) -> Iterator[Judged]:
     """Return the keys of one service, network, volume, config or secret that are ignored or refused, in a stable order.
 
     Below a key that has rows of its own, what has no row is refused: a key that the table forgets does no harm.
     """
-    yield from _judged(ROWS[section], dict(part), "", f"{section}.{name}")
+    yield from _judged(section, dict(part), "", f"{section}.{name}")
 
 
-def _judged(rows: Mapping[str, Row], value: Plain, pattern: str, path: str) -> Iterator[Judged]:
+def _judged(section: str, value: Plain, pattern: str, path: str) -> Iterator[Judged]:
+    rows = ROWS[section]
     if isinstance(value, list):
         for at, item in enumerate(value):
-            yield from _judged(rows, item, f"{pattern}[]", f"{path}[{at}]")
+            yield from _judged(section, item, f"{pattern}[]", f"{path}[{at}]")
     if not isinstance(value, dict):
         return
     for key in sorted(value):
@@ -250,8 +260,8 @@ def _judged(rows: Mapping[str, Row], value: Plain, pattern: str, path: str) -> I
         if row.fate is not Fate.SUPPORTED:
             if not _switched_off(value[key]):
                 yield Judged(f"{path}.{key}", row)
-        elif any(other.startswith((f"{inner}.", f"{inner}[]")) for other in rows):
-            yield from _judged(rows, value[key], inner, f"{path}.{key}")
+        elif inner in _DIVIDED[section]:
+            yield from _judged(section, value[key], inner, f"{path}.{key}")
 
 
 def _switched_off(value: Plain) -> bool:

@@ -77,41 +77,49 @@ def _pull_policy(node: Node, path: Path) -> Node:
 
 
 def _ssh(node: Node, path: Path) -> Node:
-    """Keys for a build: `default` or `id=path`, as a text, a list or a mapping."""
+    """Keys for a build: `default` or `id=path`, as a text, a list or a mapping; `id: path` as it is printed."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         node = Items((node,), node.place)
+    if isinstance(node, Items):
+        node = replace(node, nodes=tuple(_ssh_pair(item) for item in node.nodes))
     return pairs()(node, path)
 
 
-BUILD = record(
-    {
-        "context": text,
-        "dockerfile": text,
-        "dockerfile_inline": text,
-        "entitlements": _texts,
-        "args": _environment,
-        "ssh": _ssh,
-        "labels": _labels,
-        "cache_from": _texts,
-        "cache_to": _texts,
-        "no_cache": flag,
-        "no_cache_filter": _text_or_texts,
-        "additional_contexts": pairs(),
-        "network": text,
-        "provenance": anything,
-        "sbom": anything,
-        "pull": flag,
-        "target": text,
-        "shm_size": size,
-        "extra_hosts": host_addresses,
-        "isolation": text,
-        "privileged": flag,
-        "secrets": list_of(file_reference()),
-        "tags": _texts,
-        "ulimits": table(ulimit),
-        "platforms": _texts,
-    }
-)
+def _ssh_pair(node: Node) -> Node:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return node
+    name, colon, file = node.value.partition(": ")
+    return replace(node, value=f"{name}={file}") if colon and "=" not in name else node
+
+
+BUILD_KEYS: dict[str, Shape] = {
+    "context": text,
+    "dockerfile": text,
+    "dockerfile_inline": text,
+    "entitlements": _texts,
+    "args": _environment,
+    "ssh": _ssh,
+    "labels": _labels,
+    "cache_from": _texts,
+    "cache_to": _texts,
+    "no_cache": flag,
+    "no_cache_filter": _text_or_texts,
+    "additional_contexts": pairs(),
+    "network": text,
+    "provenance": anything,
+    "sbom": anything,
+    "pull": flag,
+    "target": text,
+    "shm_size": size,
+    "extra_hosts": host_addresses,
+    "isolation": text,
+    "privileged": flag,
+    "secrets": list_of(file_reference()),
+    "tags": _texts,
+    "ulimits": table(ulimit),
+    "platforms": _texts,
+}
+BUILD = record(BUILD_KEYS)
 
 _limit = record({"path": text, "rate": size})
 _weight = record({"path": text, "weight": whole})
@@ -165,39 +173,38 @@ _update = record(
     }
 )
 
-DEPLOY = record(
-    {
-        "mode": text,
-        "endpoint_mode": text,
-        "replicas": natural,
-        "labels": _labels,
-        "rollback_config": _update,
-        "update_config": _update,
-        "resources": record(
-            {
-                "limits": record({"cpus": number, "memory": size, "pids": whole}),
-                "reservations": record(
-                    {
-                        "cpus": number,
-                        "memory": size,
-                        "generic_resources": list_of(
-                            record({"discrete_resource_spec": record({"kind": text, "value": number})})
-                        ),
-                        "devices": list_of(_device_request),
-                    }
-                ),
-            }
-        ),
-        "restart_policy": record({"condition": text, "delay": duration, "max_attempts": natural, "window": duration}),
-        "placement": record(
-            {
-                "constraints": _texts,
-                "preferences": list_of(record({"spread": text})),
-                "max_replicas_per_node": natural,
-            }
-        ),
-    }
-)
+DEPLOY_KEYS: dict[str, Shape] = {
+    "mode": text,
+    "endpoint_mode": text,
+    "replicas": natural,
+    "labels": _labels,
+    "rollback_config": _update,
+    "update_config": _update,
+    "resources": record(
+        {
+            "limits": record({"cpus": number, "memory": size, "pids": whole}),
+            "reservations": record(
+                {
+                    "cpus": number,
+                    "memory": size,
+                    "generic_resources": list_of(
+                        record({"discrete_resource_spec": record({"kind": text, "value": number})})
+                    ),
+                    "devices": list_of(_device_request),
+                }
+            ),
+        }
+    ),
+    "restart_policy": record({"condition": text, "delay": duration, "max_attempts": natural, "window": duration}),
+    "placement": record(
+        {
+            "constraints": _texts,
+            "preferences": list_of(record({"spread": text})),
+            "max_replicas_per_node": natural,
+        }
+    ),
+}
+DEPLOY = record(DEPLOY_KEYS)
 
 _DEVELOP = record(
     {

@@ -1,116 +1,56 @@
 """Fuzzes the Compose loader: whatever is in the files, it loads them or refuses them in one line.
 
-What loads is also printed, loaded again and compared, and judged for a device. Every execution has random numbers of
-its own, made of the seed and its number, so one that fails is run again by `--seed S --only N`.
+What loads is also printed, loaded again and compared, and judged for a device. The fuzzer is guided: a text that the
+loader answers in a new way (another message, another key printed with another kind of value) is kept, and damaged
+further. The seed decides everything, so a run with the same code and seed is the same again. A project that led to
+something else than an answer is kept in a folder, which `--again` loads once more.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import re
 import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 from broker.errors import Refused
 from cloud.cli.yaml_text import yaml_text
+from compose.errors import ComposeError
 from compose.load import load
 from compose.project import Project
 from compose.reference_form import reference_form
-from compose.service_keys import SERVICE_KEYS
-from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
 from compose.to_appspec import check
 from compose.tree import Plain
+from tests.fuzz.compose_inputs import damaged, made
 
 CASES = Path(__file__).resolve().parents[1] / "compose_cases"
 SEED_BYTES_MAX = 6000  # of a file that is damaged: large ones are slow, and small ones have the same keys
+KEPT_MAX = 20_000  # texts that were answered in a new way
 ENVIRONMENT = {"HOME": "/home/someone", "A": "a", "EMPTY": "", "TAG": "1.2"}
-PIECES = (
-    *(
-        "!reset ",
-        "!override ",
-        "!!int ",
-        "*a",
-        "&a ",
-        "<<: ",
-        "${",
-        "}",
-        "$",
-        "$$",
-        "${A}",
-        "${B:-x}",
-        "${C:?no}",
-        "null",
-    ),
-    *(
-        "[]",
-        "{}",
-        "- ",
-        ": ",
-        '"',
-        "'",
-        "\t",
-        "\x00",
-        "0",
-        "-1",
-        "1e999",
-        ".inf",
-        ".nan",
-        "9" * 20,
-        "08",
-        "0o7",
-        "true",
-    ),
-    *(
-        "no",
-        "\u2028",
-        "\u0085",
-        "\ufeff",
-        "|",
-        ">",
-        "%",
-        "@",
-        "---\n",
-        "? ",
-        "#",
-        "1h",
-        "64m",
-        "80:80",
-        "/x:/y:ro",
-        "a=b",
-    ),
-    *("x-a: 1", "\n", "  ", "service:web", "extends: web", "include: [compose.yaml]", "every_1h"),
-)
-SECTIONS = {"networks": NETWORK_KEYS, "volumes": VOLUME_KEYS, "secrets": SECRET_KEYS, "configs": CONFIG_KEYS}
-WORDS = (
-    "",
-    "a",
-    "web",
-    "db",
-    "1s",
-    "1m30s",
-    "80",
-    "80:80",
-    "64m",
-    "a=b",
-    "./x",
-    "/x:/y",
-    "$A",
-    "${B:-b}",
-    "always",
-    "none",
-)
+OVERRIDE = "override.fuzz.yaml"
+MEMORY = Path("/dev/shm")  # a file system in memory, where there is one
 
 
 class Difference(Exception):
-    """A project that was printed and loaded again is another one."""
+    """A project that was printed and loaded again is another one, or a message is no line."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A file of a case that is damaged, and the files that are loaded then."""
+
+    file: Path
+    files: tuple[Path, ...]
+    text: str
 
 
 @dataclass
@@ -120,52 +60,86 @@ class Fuzzer:
     folder: Path
     seed: int
     counts: Counter[str] = field(default_factory=Counter)
-    seeds: list[Path] = field(default_factory=list)
+    seeds: list[Seed] = field(default_factory=list)
+    kept: list[Seed] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.seed)  # noqa: S311
 
     def prepare(self) -> None:
         """Copy the valid cases, so that the files that a damaged one names are there."""
         for case in sorted(CASES.glob("[vp]*/*/case.json")):
             root = self.folder / case.parent.parent.name / case.parent.name / "app"
             shutil.copytree(case.parent / "src", root)
-            files = [
-                file for file in sorted(root.rglob("*")) if file.is_file() and file.stat().st_size < SEED_BYTES_MAX
-            ]
-            self.seeds += [file for file in files if file.suffix in (".yml", ".yaml") or file.name.endswith("env")]
+            files = tuple(root / Path(name).relative_to("src") for name in json.loads(case.read_text())["compose"])
+            for file in sorted(root.rglob("*")):
+                named = file.suffix in (".yml", ".yaml") or file.name.endswith("env")
+                if named and file.is_file() and file.stat().st_size < SEED_BYTES_MAX:
+                    self.seeds.append(Seed(file, files, file.read_bytes().decode(errors="replace")))
+        own = self.folder / "made" / "app" / "compose.yaml"
+        own.parent.mkdir(parents=True)
+        self._own = Seed(own, (own,), "")
 
-    def run(self, number: int) -> None:
-        """Run one execution; raise what should never come out of the loader."""
-        random_source = random.Random(f"{self.seed}:{number}")  # noqa: S311
-        if random_source.random() < 0.3:
-            file = self.folder / "made" / "app" / "compose.yaml"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self.load([file], file, made(random_source).encode("utf-8", "surrogatepass"))
-            return
-        seed = random_source.choice(self.seeds)
-        other = random_source.choice(self.seeds)
-        text = damaged(seed.read_bytes().decode(errors="replace"), other.read_text(errors="replace"), random_source)
-        compose_file = seed if seed.suffix in (".yml", ".yaml") else next(seed.parent.glob("*.y*ml"), seed)
-        self.load([compose_file], seed, text.encode("utf-8", "surrogatepass"))
+    def run(self) -> None:
+        """Run one execution; raise what should never come out of the loader. Its files lie there until the next one."""
+        random = self._random
+        if random.random() < 0.25:
+            seed, text = self._own, made(random)
+        else:
+            known = self.kept if self.kept and random.random() < 0.4 else self.seeds
+            seed = random.choice(known)
+            text = damaged(seed.text, random.choice(self.seeds).text, random)
+        files = seed.files
+        if random.random() < 0.2:
+            files = (*files, files[0].with_name(OVERRIDE))
+            files[-1].write_text(made(random))
+        original = seed.file.read_bytes() if seed.file.exists() else b""
+        seed.file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        self.failed_in = files
+        features = list(self.answer(files))
+        seed.file.write_bytes(original)
+        if not self._seen.issuperset(features) and len(self.kept) < KEPT_MAX:
+            self._seen.update(features)
+            self.kept.append(Seed(seed.file, seed.files, text))
 
-    def load(self, files: Sequence[Path], changed: Path, content: bytes) -> None:
-        before = changed.read_bytes() if changed.exists() else b""
-        changed.write_bytes(content)
+    def answer(self, files: Sequence[Path]) -> Iterator[str]:
+        """Load a project in every way; yield what is remarkable of the answer."""
         try:
             project = load(files, environment=ENVIRONMENT, profiles=("*",))
             self.counts["loaded"] += 1
-            check_again(project, files[0].with_name("again.fuzz"))
+            form = reference_form(project.plain())
+            yield from _features(form, "")
+            check_again(project, form, files[0].with_name("again.fuzz"))
             check(project)
             self.counts["runs on a device"] += 1
         except Refused as error:
             self.counts["refused"] += 1
             if not (str(error).isprintable() and error.reason):
-                raise Difference(f"a message of more than one line: {error}") from error
-        finally:
-            changed.write_bytes(before)
+                raise Difference(f"a message of more than one line: {error!r}") from error
+            yield _message(error)
 
 
-def check_again(project: Project, file: Path) -> None:
+def _features(value: Plain, path: str) -> Iterator[str]:
+    """Yield the path and kind of each value that is printed; names that a file gives are left out."""
+    yield f"{path}:{type(value).__name__}:{bool(value)}"
+    if isinstance(value, dict):
+        free = path.count(".") == 1 or path.endswith((".environment", ".labels", ".args"))
+        for key, item in value.items():
+            yield from _features(item, f"{path}.{'*' if free else key}")
+    elif isinstance(value, list):
+        for item in value[:3]:
+            yield from _features(item, f"{path}[]")
+
+
+def _message(error: Refused) -> str:
+    path = error.path if isinstance(error, ComposeError) else ""
+    message = error.message if isinstance(error, ComposeError) else str(error)
+    return re.sub(r"'[^']*'|\"[^\"]*\"|[0-9]+", "#", f"{re.split('[.]', path)[2:4]} {message}")
+
+
+def check_again(project: Project, form: dict[str, Plain], file: Path) -> None:
     """Raise `Difference` when the printed project, loaded again, prints differently."""
-    form = reference_form(project.plain())
     file.write_text(yaml_text(escaped_table(form)), encoding="utf-8", errors="surrogatepass")
     try:
         again = reference_form(load([file], environment={}, profiles=("*",)).plain())
@@ -191,135 +165,34 @@ def escaped(value: Plain) -> Plain:
     return escaped_table(value) if isinstance(value, dict) else value
 
 
-def damaged(text: str, other: str, source: random.Random) -> str:
-    """Return a text with a few changes."""
-    for _ in range(source.choice((1, 1, 1, 1, 2, 3, 5))):
-        text = source.choice(_DAMAGES)(text, other, source)
-    return text
+def fuzz(arguments: argparse.Namespace, folder: Path) -> int:
+    fuzzer = Fuzzer(folder, arguments.seed)
+    fuzzer.prepare()
+    started = time.monotonic()
+    done = failures = 0
+    while done < arguments.executions and time.monotonic() - started < arguments.seconds:
+        try:
+            fuzzer.run()
+        except Exception:  # noqa: BLE001 - whatever comes out is a finding; the next execution goes on
+            failures += 1
+            where = arguments.findings / f"{arguments.seed}-{done}"
+            shutil.copytree(fuzzer.failed_in[0].parent, where, dirs_exist_ok=True)
+            names = " ".join(file.name for file in fuzzer.failed_in)
+            print(f"execution {done} failed; again: --again {where} {names}", file=sys.stderr)
+            traceback.print_exc()
+        done += 1
+        if done % 50_000 == 0:
+            print(_summary(fuzzer, done, failures, time.monotonic() - started), file=sys.stderr, flush=True)
+    print(_summary(fuzzer, done, failures, time.monotonic() - started))
+    return 1 if failures else 0
 
 
-def _piece(text: str, other: str, source: random.Random) -> str:
-    at = source.randint(0, len(text))
-    return text[:at] + source.choice(PIECES) + text[at + source.choice((0, 0, 1, 3, 8)) :]
-
-
-def _value(text: str, other: str, source: random.Random) -> str:
-    """Replace what stands after a colon."""
-    lines = text.split("\n")
-    at = source.randrange(len(lines))
-    key, colon, _ = lines[at].partition(":")
-    lines[at] = f"{key}: {flow(any_value(source, 2))}" if colon else lines[at]
-    return "\n".join(lines)
-
-
-def _line_gone(text: str, other: str, source: random.Random) -> str:
-    lines = text.split("\n")
-    del lines[source.randrange(len(lines))]
-    return "\n".join(lines)
-
-
-def _line_doubled(text: str, other: str, source: random.Random) -> str:
-    lines = text.split("\n")
-    lines.insert(source.randint(0, len(lines)), source.choice(lines))
-    return "\n".join(lines)
-
-
-def _spliced(text: str, other: str, source: random.Random) -> str:
-    lines, more = text.split("\n"), other.split("\n")
-    at, first = source.randint(0, len(lines)), source.randrange(len(more))
-    lines[at:at] = more[first : first + source.randint(1, 6)]
-    return "\n".join(lines)
-
-
-def _indented(text: str, other: str, source: random.Random) -> str:
-    lines = text.split("\n")
-    at = source.randrange(len(lines))
-    lines[at] = source.choice((" " + lines[at], "  " + lines[at], lines[at][1:], lines[at].lstrip()))
-    return "\n".join(lines)
-
-
-def _cut(text: str, other: str, source: random.Random) -> str:
-    return text[: source.randint(0, len(text))]
-
-
-_DAMAGES: tuple[Callable[[str, str, random.Random], str], ...] = (
-    *(_piece, _piece, _piece, _value, _value, _value, _line_gone, _line_doubled, _spliced, _indented, _cut),
-)
-
-
-def made(source: random.Random) -> str:
-    """Return a file of known keys with any values."""
-    services: dict[str, Plain] = {}
-    for name in source.sample(("web", "db", "cache"), source.randint(1, 3)):
-        keys = source.sample(sorted(SERVICE_KEYS), source.choice((0, 1, 1, 1, 2)))
-        values: dict[str, Plain] = {key: any_value(source, 3) for key in keys}
-        services[name] = {"image": "busybox", **values}
-    document: dict[str, Plain] = {"services": services}
-    for section, known in SECTIONS.items():
-        if source.random() < 0.2:
-            document[section] = {"r": {key: any_value(source, 2) for key in source.sample(sorted(known), 1)}}
-    return flow(document)
-
-
-def any_value(source: random.Random, depth: int) -> Plain:
-    kind = source.random()
-    if depth and kind < 0.25:
-        return [any_value(source, depth - 1) for _ in range(source.randint(0, 3))]
-    if depth and kind < 0.5:
-        keys = source.sample(sorted(SERVICE_KEYS) + list(WORDS) + _INNER_KEYS, source.randint(0, 3))
-        return {key: any_value(source, depth - 1) for key in keys}
-    numbers: tuple[Plain, ...] = (None, True, False, 0, 1, -1, 80, 2**70, 0.5, 1e30)
-    if kind < 0.6:
-        return source.choice(numbers)
-    if kind < 0.65:
-        return "".join(chr(source.choice((source.randrange(128), source.randrange(0xD7FF)))) for _ in range(6))
-    return source.choice(WORDS)
-
-
-_INNER_KEYS = [
-    *("source", "target", "type", "published", "protocol", "driver", "options", "name", "external", "aliases"),
-    *(
-        "ipv4_address",
-        "path",
-        "required",
-        "condition",
-        "test",
-        "interval",
-        "retries",
-        "disable",
-        "context",
-        "dockerfile",
-    ),
-    *("args", "secrets", "limits", "resources", "memory", "count", "capabilities", "soft", "hard", "file"),
-    *("service", "config", "subnet", "bind", "volume", "tmpfs", "size", "mode", "x-a"),
-]
-
-
-def flow(value: Plain) -> str:
-    """Return a value in YAML's flow style, without relying on any code that is tested here."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"? {flow(key)} : {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
-    if isinstance(value, str):
-        return (
-            '"' + "".join(char if char.isalnum() and char.isascii() else f"\\U{ord(char):08x}" for char in value) + '"'
-        )
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return repr(value)
-
-
-def numbers(arguments: argparse.Namespace) -> Iterator[int]:
-    """Yield the numbers of the executions that are wanted."""
-    if arguments.only is not None:
-        yield arguments.only
-        return
-    ends_at = time.monotonic() + arguments.seconds
-    number = 0
-    while number < arguments.executions and time.monotonic() < ends_at:
-        yield number
-        number += 1
+def _summary(fuzzer: Fuzzer, done: int, failures: int, took_s: float) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(fuzzer.counts.items()))
+    return (
+        f"{done} executions in {took_s:.0f} s ({done / took_s:.0f}/s), seed {fuzzer.seed}: {counts}, "
+        f"answers of a new kind {len(fuzzer.kept)}; {failures} failures"
+    )
 
 
 def main() -> int:
@@ -328,28 +201,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--executions", type=int, default=sys.maxsize)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="run this one execution")
+    parser.add_argument("--findings", type=Path, default=Path(".skerry/fuzz"), help="where failed projects are kept")
+    parser.add_argument("--again", nargs="+", type=Path, metavar="FOLDER FILE", help="load what has failed once more")
     arguments = parser.parse_args()
-    failures = 0
-    done = 0
-    with tempfile.TemporaryDirectory() as folder:
-        fuzzer = Fuzzer(Path(folder), arguments.seed)
-        fuzzer.prepare()
-        started = time.monotonic()
-        for number in numbers(arguments):
-            done += 1
-            try:
-                fuzzer.run(number)
-            except Exception:  # noqa: BLE001 - whatever comes out is a finding; the next execution goes on
-                failures += 1
-                print(f"execution {number} failed; again: --seed {arguments.seed} --only {number}", file=sys.stderr)
-                traceback.print_exc()
-        took = time.monotonic() - started
-    counts = ", ".join(f"{name} {count}" for name, count in sorted(fuzzer.counts.items()))
-    print(
-        f"{done} executions in {took:.0f} s ({done / took:.0f}/s), seed {arguments.seed}: {counts}; {failures} failures"
-    )
-    return 1 if failures else 0
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        if arguments.again:
+            root = shutil.copytree(arguments.again[0], Path(folder) / "app")
+            print(*Fuzzer(root, 0).answer([root / name for name in arguments.again[1:]]), sep="\n")
+            return 0
+        return fuzz(arguments, Path(folder))
 
 
 if __name__ == "__main__":

@@ -308,7 +308,7 @@ build:
   dockerfile_inline: FROM scratch
   entitlements: [network.host]
   args: [A=1, B]
-  ssh: [default, key=/k]
+  ssh: [default, key=/k, 'other: /k=2']
   labels: {a: 1}
   cache_from: [x]
   cache_to: [y]
@@ -333,7 +333,7 @@ build:
         "dockerfile_inline": "FROM scratch",
         "entitlements": ["network.host"],
         "args": {"A": "1", "B": None},
-        "ssh": ["default", "key: /k"],
+        "ssh": ["default", "key: /k", "other: /k=2"],
         "labels": {"a": "1"},
         "cache_from": ["x"],
         "cache_to": ["y"],
