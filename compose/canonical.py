@@ -14,13 +14,13 @@ from pathlib import Path
 
 from compose import errors
 from compose.complete import completed, with_build_contexts, with_profiles
-from compose.environment import ReadVariables, with_environment
+from compose.environment import ReadVariables, WantedFile, with_environment
 from compose.errors import ComposeError, Place, Unreadable
 from compose.extends import extended
 from compose.include import SECTIONS, Inclusion, with_included
-from compose.interpolate import layered
+from compose.interpolate import Lookup, layered
 from compose.merge import merged, settled, without_silence
-from compose.naming import given_name, project_name
+from compose.naming import checked_name, given_name, project_name
 from compose.paths import is_remote, resolver
 from compose.source import Source, absolute
 from compose.tree import Plain, Table, plain, table_of
@@ -69,15 +69,15 @@ def canonical(
     try:
         variables = _variables(source, folder, environment, [absolute(file) for file in env_files])
         documents = [(path, document) for path in paths for document in source.documents(path)]
-        project = name or variables.get("COMPOSE_PROJECT_NAME") or given_name([d for _, d in documents], variables)
-        project = project_name(project, folder)
+        project = checked_name(name or variables.get("COMPOSE_PROJECT_NAME") or "")
+        project = project or project_name(given_name([d for _, d in documents], variables), folder)
         variables["COMPOSE_PROJECT_NAME"] = project
         model = _Loader(source).model(documents, folder, variables)
         active = profiles or variables.get("COMPOSE_PROFILES", "").split(",")
         model = with_profiles(model, frozenset(profile.strip() for profile in active if profile.strip()))
         check_required(model)
         model = completed(model, project)
-        model = with_environment(model, variables, _reader(source, variables))
+        model = with_environment(model, variables, _reader(source))
         validate(model)
         if not table_of(model.nodes.get("services")).nodes:
             raise ComposeError("there are no services to run; add some, or activate a profile")
@@ -91,10 +91,13 @@ def canonical(
 def _variables(
     source: Source, folder: Path, environment: Mapping[str, str], env_files: Sequence[Path]
 ) -> dict[str, str]:
-    chosen = env_files or [folder / ".env"]
+    names = environment.get("COMPOSE_ENV_FILES", "").split(",")
+    named = env_files or [folder / file.strip() for file in names if file.strip()]
+    disabled = environment.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "true", "yes", "y")
+    chosen = named or ([] if disabled else [folder / ".env"])
     values: dict[str, str] = {}
     for file in chosen:
-        if not env_files and not file.is_file():
+        if not named and not file.is_file():
             continue
         known = layered(environment, values)
         for key, value in source.variables(file, known.get).items():
@@ -183,10 +186,11 @@ class _Loader:
         return model.without(*(key for key in model.nodes if key not in SECTIONS))
 
 
-def _reader(source: Source, variables: Mapping[str, str]) -> ReadVariables:
-    def read(file: str, raw: bool, required: bool, asked_at: Place, path: errors.Path) -> Mapping[str, str | None]:
-        if not required and not Path(file).is_file():
+def _reader(source: Source) -> ReadVariables:
+    def read(wanted: WantedFile, lookup: Lookup) -> Mapping[str, str | None]:
+        file = Path(wanted.file)
+        if not wanted.required and not file.is_file():
             return {}
-        return source.variables(Path(file), variables.get, raw=raw, asked_at=asked_at, path=path)
+        return source.variables(file, lookup, raw=wanted.raw, asked_at=wanted.asked_at, path=wanted.path)
 
     return read

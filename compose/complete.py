@@ -33,6 +33,7 @@ def _service(name: str, service: Table) -> Table:
     service = _with_implied_dependencies(service)
     service = _with_one_word_for_each(service)
     service = _with_build_defaults(service)
+    service = _with_all_devices(service)
     service = _with_default_network(service)
     return _with_default_targets(service)
 
@@ -77,6 +78,30 @@ def _with_build_defaults(service: Table) -> Table:
     ):
         return service
     return service.having(build=build.having(dockerfile=Scalar("Dockerfile", "Dockerfile", build.place)))
+
+
+def _with_all_devices(service: Table) -> Table:
+    """A request that says neither how many devices nor which ones asks for all."""
+    if "gpus" in service.nodes:
+        service = service.having(gpus=_all(service.nodes["gpus"]))
+    deploy = table_of(service.nodes.get("deploy"))
+    resources = table_of(deploy.nodes.get("resources"))
+    reservations = table_of(resources.nodes.get("reservations"))
+    if "devices" not in reservations.nodes:
+        return service
+    reservations = reservations.having(devices=_all(reservations.nodes["devices"]))
+    return service.having(deploy=deploy.having(resources=resources.having(reservations=reservations)))
+
+
+def _all(requests: Node) -> Node:
+    if not isinstance(requests, Items):
+        return requests
+    tables = (table_of(node) for node in requests.nodes)
+    every = Scalar(-1, "-1")
+    nodes = tuple(
+        table if {"count", "device_ids"} & table.nodes.keys() else table.having(count=every) for table in tables
+    )
+    return replace(requests, nodes=nodes)
 
 
 def _with_default_network(service: Table) -> Table:

@@ -10,8 +10,9 @@ from compose.interpolate import Lookup, Template, substitute
 _LINE = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<name>[^\s=:#'\"]+)[ \t]*(?P<sign>[=:])?[ \t]*")
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_SINGLE = re.compile(r"'([^']*)'")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$$"}
+_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPE = re.compile(r"\\(0[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPES = {"$": "$$", '"': '"', "\\": "\\"} | dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 _COMMENT = re.compile(r"\s#.*")
 
 
@@ -82,10 +83,10 @@ class _Reader:
     def _value(self) -> str:
         opening = self.text[self.at : self.at + 1]
         if opening == "'":
-            return self._quoted(_SINGLE)
+            return self._quoted(_SINGLE).replace("\\'", "'")
         if opening == '"':
             inner = self._quoted(_DOUBLE)
-            return self._substituted(re.sub(r"\\(.)", _unescape, inner, flags=re.DOTALL))
+            return self._substituted(_ESCAPE.sub(_unescape, inner))
         line = self.text[self.at : self._line_end()]
         value = "" if line.startswith("#") else _COMMENT.sub("", line).strip()
         result = self._substituted(value)
@@ -114,4 +115,6 @@ class _Reader:
 
 
 def _unescape(match: re.Match[str]) -> str:
+    if len(match[1]) > 1:
+        return chr(int(match[1], 8) & 0xFF)
     return _ESCAPES.get(match[1], match[0])

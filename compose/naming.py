@@ -26,6 +26,14 @@ def given_name(documents: Sequence[Table], environment: Mapping[str, str]) -> st
     return ""
 
 
+def checked_name(name: str) -> str:
+    """Return a name that was given on purpose, or none; refuse one that would have to be changed."""
+    if name and (_REFUSED.search(name) or name[0] in "_-" or len(name) > NAME_CHARS_MAX):
+        rule = f"lower-case letters, digits, '-' and '_', at most {NAME_CHARS_MAX}, the first a letter or digit"
+        raise ComposeError(f"{name[:80]!r} cannot name a project; use {rule}", path=("name",))
+    return name
+
+
 def project_name(given: str, folder: Path) -> str:
     """Return a valid name made of the given one, or of the folder's."""
     name = _REFUSED.sub("", (given or folder.name).lower()).lstrip("_-")[:NAME_CHARS_MAX]

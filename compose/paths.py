@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
+from pathlib import PureWindowsPath
 
 from compose.tree import Items, Node, Scalar, Table, text_of
 
@@ -27,7 +28,8 @@ def resolver(folder: FilePath, home: str) -> Resolve:
     def resolve(written: str) -> str:
         if written == "~" or written.startswith("~/"):
             written = home + written[1:]
-        return written if os.path.isabs(written) else os.path.normpath(os.path.join(folder, written))
+        absolute = os.path.isabs(written) or PureWindowsPath(written).is_absolute()
+        return written if absolute else os.path.normpath(os.path.join(folder, written))
 
     return resolve
 

@@ -20,7 +20,9 @@ from compose.forms.values import (
     pairs,
     size,
     size_or_unlimited,
+    size_text,
     text,
+    text_or_flag,
     text_or_number,
     whole,
 )
@@ -76,10 +78,15 @@ def _pull_policy(node: Node, path: Path) -> Node:
     return result
 
 
+def _container_name(node: Node, path: Path) -> Node:
+    """The name of a container, as engines take it."""
+    if not re.search(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", text_of(text(node, path))):
+        raise wrong(node, path, "must have at least two letters or digits; '_', '.' and '-' may follow the first")
+    return node
+
+
 def _ssh(node: Node, path: Path) -> Node:
-    """Keys for a build: `default` or `id=path`, as a text, a list or a mapping; `id: path` as it is printed."""
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        node = Items((node,), node.place)
+    """Keys for a build: `default` or `id=path` in a list, or a mapping; `id: path` as it is printed."""
     if isinstance(node, Items):
         node = replace(node, nodes=tuple(_ssh_pair(item) for item in node.nodes))
     return pairs()(node, path)
@@ -106,8 +113,8 @@ BUILD_KEYS: dict[str, Shape] = {
     "no_cache_filter": _text_or_texts,
     "additional_contexts": pairs(),
     "network": text,
-    "provenance": anything,
-    "sbom": anything,
+    "provenance": text_or_flag,
+    "sbom": text_or_flag,
     "pull": flag,
     "target": text,
     "shm_size": size,
@@ -182,11 +189,11 @@ DEPLOY_KEYS: dict[str, Shape] = {
     "update_config": _update,
     "resources": record(
         {
-            "limits": record({"cpus": number, "memory": size, "pids": whole}),
+            "limits": record({"cpus": number, "memory": size_text, "pids": whole}),
             "reservations": record(
                 {
                     "cpus": number,
-                    "memory": size,
+                    "memory": size_text,
                     "generic_resources": list_of(
                         record({"discrete_resource_spec": record({"kind": text, "value": number})})
                     ),
@@ -249,9 +256,9 @@ SERVICE_KEYS: dict[str, Shape] = {
     "cgroup_parent": text,
     "command": command,
     "configs": list_of(file_reference()),
-    "container_name": text,
+    "container_name": _container_name,
     "cpu_count": natural,
-    "cpu_percent": number,
+    "cpu_percent": natural,
     "cpu_period": microseconds,
     "cpu_quota": whole,
     "cpu_rt_period": microseconds,

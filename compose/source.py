@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from compose.dotenv import parse
+from compose.doubts import doubts
 from compose.errors import ComposeError, Path, Place, Unreadable
 from compose.interpolate import Lookup, interpolated
 from compose.paths import resolved, resolver
@@ -75,10 +76,11 @@ class Source:
             self.warn(f"{place}: {message}")
 
         node: Node = interpolated(document, environment.get, warn)
+        assert isinstance(node, Table)
+        for place, message in doubts(node):
+            warn(place, message)
         node = shaped(FILE, node, ())
         assert isinstance(node, Table)
-        if "version" in node.nodes:
-            self.warn(f"{node.nodes['version'].place}: version is obsolete and has no effect; remove it")
         return resolved(node.without("version"), resolver(folder, self.home))
 
     def variables(

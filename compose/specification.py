@@ -28,7 +28,7 @@ NETWORK_KEYS: dict[str, Shape] = {
             "config": list_of(
                 record({"subnet": text, "ip_range": text, "gateway": text, "aux_addresses": table(text)})
             ),
-            "options": options,
+            "options": table(text),
         }
     ),
     "external": external,

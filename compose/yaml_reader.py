@@ -7,6 +7,7 @@ scalars are resolved as Compose does (`0440` is octal, `yes` is a text).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -258,19 +259,25 @@ def _resolved(text: str) -> str | int | float | bool | None:
         return text
     if _INTEGER.fullmatch(text):
         return _integer(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
+    return _float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _integer(text: str) -> int | str:
+def _integer(text: str) -> int | float | str:
     digits = text.replace("_", "")
     if re.fullmatch(r"[-+]?0[0-7]+", digits):
         digits = digits.replace("0", "0o", 1)
     try:
-        return int(digits, 0)
+        value = int(digits, 0)
     except ValueError:
         return text
+    if -(2**63) <= value < 2**64:
+        return value
+    return _float(digits) if _FLOAT.fullmatch(digits) else text  # as other Compose tools: no integer is that large
+
+
+def _float(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
 
 
 def _number(text: str, kinds: type[int] | tuple[type, ...]) -> int | float | None:

@@ -11,9 +11,9 @@ from compose.forms.values import flag, mode, pairs, size, text
 from compose.shapes import Shape, mistyped, one_of, record, wrong
 from compose.tree import Node, Plain, Scalar, Table, grown, text_of
 
-_PROPAGATIONS = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
-_CONSISTENCIES = ("cached", "delegated", "consistent")
-_WINDOWS = re.compile(r"[a-zA-Z]:\\")
+PROPAGATIONS = ("shared", "slave", "private", "rshared", "rslave", "rprivate")
+OPTIONS = frozenset({"ro", "rw", "z", "Z", "nocopy", *PROPAGATIONS})
+_DRIVE = re.compile(r"[a-zA-Z]:(?=\\|/[^:]*:/)")  # of a path of Windows; `a:/data` is a volume that is called a
 
 
 def _normal(path: str) -> str:
@@ -38,7 +38,7 @@ _LONG = record(
         "consistency": text,
         "bind": record(
             {
-                "propagation": one_of(*_PROPAGATIONS),
+                "propagation": one_of(*PROPAGATIONS),
                 "create_host_path": flag,
                 "recursive": one_of("enabled", "disabled", "writable", "readonly"),
                 "selinux": one_of("z", "Z"),
@@ -62,38 +62,40 @@ def mount(node: Node, path: Path) -> Node:
 
 
 def _short(node: Scalar, written: str, path: Path) -> Node:
-    if _WINDOWS.match(written):
-        raise wrong(node, path, f"{written[:60]!r} is a path of Windows; devices run Linux")
-    parts = written.split(":")
+    parts = mount_parts(written)
     if len(parts) > 3 or not all(parts):
         raise wrong(node, path, f"{written[:60]!r} is not a mount; the form is source:target:options")
     if len(parts) == 1:
         return grown({"type": "volume", "target": _normal(parts[0]), "volume": {}}, node.place)
     source = parts[0]
-    bind = source[0] in "./~"
+    bind = source[0] in "./~\\" or _DRIVE.match(written) is not None
     values: dict[str, Plain] = {"type": "bind" if bind else "volume", "source": source, "target": _normal(parts[1])}
     detail: dict[str, dict[str, Plain]] = {"bind" if bind else "volume": {}}
     for option in parts[2].split(",") if len(parts) == 3 else ():
-        if not _set_option(option, values, detail):
-            raise wrong(node, path, f"the option {option[:20]!r} of a mount is not known; use ro, rw, z, Z, nocopy")
+        _set_option(option, values, detail)
     return grown({**values, **detail}, node.place)
 
 
-def _set_option(option: str, values: dict[str, Plain], detail: dict[str, dict[str, Plain]]) -> bool:
+def mount_parts(written: str) -> list[str]:
+    """Return the parts of a short mount. The colon of a drive (`C:\\data:/data`) separates nothing."""
+    drive = _DRIVE.match(written)
+    if drive is None:
+        return written.split(":")
+    source, *others = written[drive.end() :].split(":")
+    return [drive[0] + source, *others]
+
+
+def _set_option(option: str, values: dict[str, Plain], detail: dict[str, dict[str, Plain]]) -> None:
+    """Carry out an option. Others have no effect, as in other Compose tools; `compose/doubts.py` tells of them."""
     match option:
         case "ro" | "rw":
             values |= {"read_only": True} if option == "ro" else {}
         case "z" | "Z":
             detail.setdefault("bind", {})["selinux"] = option
-        case "nocopy" | "volume-nocopy":
+        case "nocopy":
             detail.setdefault("volume", {})["nocopy"] = True
-        case _ if option in _PROPAGATIONS:
+        case _ if option in PROPAGATIONS:
             detail.setdefault("bind", {})["propagation"] = option
-        case _ if option in _CONSISTENCIES:
-            values["consistency"] = option
-        case _:
-            return False
-    return True
 
 
 _DEVICE = record({"source": text, "target": text, "permissions": text})

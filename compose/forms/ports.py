@@ -12,7 +12,7 @@ from compose.shapes import mistyped, record, wrong
 from compose.tree import Items, Node, Scalar, Table, text_of
 
 _SHORT = re.compile(
-    r"(?:(?P<host_ip>\[[0-9a-fA-F:.%]+\]|[0-9.]*):(?=[^:]*:))?"
+    r"(?:(?P<host_ip>\[[0-9a-fA-F:.%]+\]|[0-9a-fA-F:]+:[0-9a-fA-F.]*|[0-9.]*):(?=[^:]*:[^:]*$))?"
     r"(?:(?P<published>[0-9]*(?:-[0-9]+)?):)?(?P<target>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[a-zA-Z]+))?"
 )
 _EXPOSED = re.compile(r"(?P<ports>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[a-zA-Z]+))?")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from compose.errors import Path
+from compose.forms.words import shell_words
 from compose.shapes import Shape, mistyped, wrong
 from compose.tree import Items, Node, Scalar, Table
 
@@ -46,6 +47,13 @@ def text_or_number(node: Node, path: Path) -> Node:
     if isinstance(node, Scalar) and isinstance(node.value, str | int | float) and not isinstance(node.value, bool):
         return replace(node, value=written(node.value))
     raise mistyped(node, path, "a text or a number")
+
+
+def text_or_flag(node: Node, path: Path) -> Node:
+    """A text, true or false."""
+    if isinstance(node, Scalar) and isinstance(node.value, str | bool):
+        return node
+    raise mistyped(node, path, "a text, true or false")
 
 
 def flag(node: Node, path: Path) -> Node:
@@ -111,9 +119,14 @@ def size_or_unlimited(node: Node, path: Path) -> Node:
     return Scalar(value, str(value), node.place, node.mark)
 
 
+def size_text(node: Node, path: Path) -> Node:
+    """A number of bytes that must be written as a text."""
+    return size(text(node, path), path)
+
+
 def _size(node: Node, path: Path) -> int:
-    if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
-        raise mistyped(node, path, "a size such as 64m")
+    if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool | float):
+        raise mistyped(node, path, "a whole number of bytes or a size such as 64m")
     match = _SIZE.fullmatch(str(node.value).strip())
     if match is None or len(match[1]) > _NUMBER_DIGITS_MAX:
         raise wrong(node, path, f"must be a size such as 512k, 64m or 1.5g, not {str(node.value)[:40]!r}")
@@ -237,45 +250,22 @@ def options(node: Node, path: Path) -> Node:
         raise mistyped(node, path, "a mapping")
     nodes: dict[str, Node] = {}
     for key, item in node.nodes.items():
-        if not isinstance(item, Scalar) or isinstance(item.value, bool):
+        if not isinstance(item, Scalar) or item.value is None or isinstance(item.value, bool):
             raise wrong(item, (*path, key), "must be a text or a number; put it in quotes")
         nodes[key] = replace(item, value=written(item.value))
     return replace(node, nodes=nodes)
 
 
 def command(node: Node, path: Path) -> Node:
-    """A command as a list; a text is split as a shell would split it, but no shell is involved. Empty stays empty."""
+    """A command as a list; a text is split into words, but no shell is involved. Empty stays empty."""
     if isinstance(node, Scalar) and node.value is None:
         return node
     if isinstance(node, Scalar) and isinstance(node.value, str):
-        words = shell_words(node.value)
-        if words is None:
-            raise wrong(node, path, "has a quote that is not closed; write the command as a list")
+        try:
+            words, _ = shell_words(node.value)
+        except ValueError as error:
+            raise wrong(node, path, f"{error}; write the command as a list") from None
         return Items(tuple(Scalar(word, word, node.place) for word in words), node.place)
     if isinstance(node, Items):
         return replace(node, nodes=tuple(text(item, (*path, at)) for at, item in enumerate(node.nodes)))
     raise mistyped(node, path, "a text or a list of texts")
-
-
-_WORD_PART = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+)""", re.DOTALL)
-
-
-def shell_words(line: str) -> list[str] | None:
-    """Return the words of a command line, or None when a quote is open."""
-    words: list[str] = []
-    at = 0
-    while at < len(line):
-        if line[at].isspace():
-            at += 1
-            continue
-        word = ""
-        while at < len(line) and not line[at].isspace():
-            part = _WORD_PART.match(line, at)
-            if part is None:
-                return None
-            single, double, escaped, bare = part.groups()
-            inside = re.sub(r'\\(["\\$`\n])', r"\1", double) if double is not None else None
-            word += next(piece for piece in (single, inside, escaped, bare) if piece is not None)
-            at = part.end()
-        words.append(word)
-    return words

@@ -29,6 +29,8 @@ def nothing(name: str) -> None:
         ('A="x\\ny\\t\\"z\\""', {"A": 'x\ny\t"z"'}),
         ('A="two\nlines"\nB=1', {"A": "two\nlines", "B": "1"}),
         ("A='two\nlines'", {"A": "two\nlines"}),
+        ("A='it\\'s \\n'", {"A": "it's \\n"}),
+        ('A="\\a\\0101\\q"', {"A": "\aA\\q"}),
         ("A=1\nB=${A}2", {"A": "1", "B": "12"}),
         ("B=$HOST", {"B": "from outside"}),
         ("B=${NONE:-d}", {"B": "d"}),

@@ -27,9 +27,36 @@ def test_the_environment_names_the_project_before_the_file_does(load_text: Load)
 
 def test_the_given_name_counts_before_all_and_is_a_variable(load_text: Load) -> None:
     project = load_text(
-        "services: {web: {image: '$COMPOSE_PROJECT_NAME'}}", name="Given!", environment={"COMPOSE_PROJECT_NAME": "e"}
+        "services: {web: {image: '$COMPOSE_PROJECT_NAME'}}", name="given", environment={"COMPOSE_PROJECT_NAME": "e"}
     )
     assert (project.name, project.services["web"].image) == ("given", "given")
+
+
+@pytest.mark.parametrize("name", ["Given", "a b", "-a", "_a", "a" * 64])
+def test_a_name_given_on_purpose_is_not_changed_but_refused(load_text: Load, name: str) -> None:
+    with pytest.raises(ComposeError, match="cannot name a project"):
+        load_text(WEB, name=name)
+    with pytest.raises(ComposeError, match="cannot name a project"):
+        load_text(WEB, environment={"COMPOSE_PROJECT_NAME": name})
+
+
+def test_a_name_in_the_file_is_made_valid(load_text: Load) -> None:
+    assert load_text(f"name: My App!\n{WEB}").name == "myapp"
+
+
+def test_compose_env_files_names_files_in_place_of_dotenv(load_text: Load) -> None:
+    project = load_text(
+        "services: {web: {image: 'x$A$B'}}",
+        files={".env": "A=0\nB=0\n", "a.env": "A=1\nB=1\n", "b.env": "B=2\n"},
+        environment={"COMPOSE_ENV_FILES": "a.env, b.env"},
+    )
+    assert project.services["web"].image == "x12"
+
+
+def test_compose_disable_env_file_leaves_dotenv_unread(load_text: Load) -> None:
+    files = {".env": "A=1\n"}
+    project = load_text("services: {web: {image: x$A}}", files=files, environment={"COMPOSE_DISABLE_ENV_FILE": "1"})
+    assert project.services["web"].image == "x"
 
 
 def test_the_process_environment_wins_over_dotenv(load_text: Load) -> None:
@@ -191,6 +218,15 @@ def test_environment_files_come_before_the_environment(load_service: LoadService
         environment={"OUTER": "o", "G": "g"},
     )
     assert service.environment == {"A": "a", "B": "b", "C": "web", "D": "", "E": "o", "G": "g"}
+
+
+def test_variables_in_environment_files_see_the_service_and_earlier_files(load_service: LoadService) -> None:
+    service = load_service(
+        "env_file: [a.env, b.env]\nenvironment: {OWN: own, A: last}",
+        files={"a.env": "A=first\nF=file\n", "b.env": "B=$OUTER-$OWN-$F-$A\n"},
+        environment={"OUTER": "outer", "F": "outside"},
+    )
+    assert service.environment == {"OWN": "own", "A": "last", "F": "file", "B": "outer-own-outside-last"}
 
 
 def test_a_raw_environment_file_is_not_touched(load_service: LoadService) -> None:

@@ -119,11 +119,30 @@ def printed(load_text: Load, lines: str, **more: Any) -> dict[str, Any]:
             "environment: {A: 1.5, B: true, C: , D: 'x=y'}",
             {"environment": {"A": "1.5", "B": "true", "C": None, "D": "x=y"}},
         ),
+        (
+            "environment: {A: 18446744073709551615, B: 18446744073709551616, C: 1e400, D: 0x1ffffffffffffffff}",
+            {
+                "environment": {
+                    "A": "18446744073709551615",
+                    "B": "1.8446744073709552e+19",
+                    "C": "1e400",
+                    "D": "0x1ffffffffffffffff",
+                }
+            },
+        ),
         ("expose: [80, '81/udp', 90-91]", {"expose": ["80", "81/udp", "90-91"]}),
         ("external_links: [a, b:c]", {"external_links": ["a", "b:c"]}),
         ("extra_hosts: ['a=1.1.1.1', 'b:[::1]']", {"extra_hosts": ["a=1.1.1.1", "b=::1"]}),
         ("extra_hosts: {a: [1.1.1.1, 2.2.2.2]}", {"extra_hosts": ["a=1.1.1.1", "a=2.2.2.2"]}),
         ("gpus: all", {"gpus": [{"count": -1}]}),
+        (
+            "gpus: [{driver: nvidia}, {device_ids: ['0']}]",
+            {"gpus": [{"driver": "nvidia", "count": -1}, {"device_ids": ["0"]}]},
+        ),
+        (
+            "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}",
+            {"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"], "count": -1}]}}}},
+        ),
         (
             "gpus: [{driver: nvidia, count: 2, options: [a=b]}]",
             {"gpus": [{"driver": "nvidia", "count": 2, "options": {"a": "b"}}]},
@@ -249,6 +268,8 @@ def port(target: int, published: str = "", **more: str) -> dict[str, Any]:
         ("['127.0.0.1:8001-8002:8001-8002']", [port(n, str(n), host_ip="127.0.0.1") for n in (8001, 8002)]),
         ("['127.0.0.1::80']", [port(80, host_ip="127.0.0.1")]),
         ("['[::1]:6001:6001']", [port(6001, "6001", host_ip="::1")]),
+        ("['::1:6001:6001']", [port(6001, "6001", host_ip="::1")]),
+        ("['fe80::1::80']", [port(80, host_ip="fe80::1")]),
         ("['8000-9000:80']", [port(80, "8000-9000")]),
         (
             "[{target: 80, published: '8080', host_ip: 127.0.0.1, protocol: udp, mode: host}]",
@@ -451,10 +472,18 @@ def test_whole_services_and_sections_can_be_reset_or_replaced(load_text: Load) -
         ("version: 3\nservices: {web: {image: a}}", "put it in quotes"),
         ("services: {web: {image: a, privileged: '1'}}", "true or false"),
         ("services: {web: {image: a, ports: ['80-81:80-82']}}", "differ in length"),
-        ("services: {web: {image: a, ports: ['0:80:90:100']}}", "is not a port"),
+        ("services: {web: {image: a, ports: ['0:80:90:100']}}", "is not an IP address"),
         ("services: {'w b': {image: a}}", "is not a valid name"),
         ("services: {web: {image: a, env_file: [{path: x, format: other}]}}", "must be one of raw"),
         ("services: {web: {image: a, depends_on: {db: {condition: ready}}}}", "must be one of"),
+        ("services: {web: {image: a, container_name: x}}", "at least two letters"),
+        ("services: {web: {image: a, mem_limit: 1.5}}", "whole number of bytes"),
+        ("services: {web: {image: a, deploy: {resources: {limits: {memory: 1024}}}}}", "put it in quotes"),
+        ("services: {web: {image: a, cpu_percent: 1.5}}", "whole number"),
+        ("services: {web: {image: a, build: {context: ., ssh: default}}}", "a mapping or a list"),
+        ("services: {web: {image: a, build: {context: ., provenance: {a: b}}}}", "a text, true or false"),
+        ("services: {web: {image: a}}\nnetworks: {n: {driver_opts: {a: }}}", "a text or a number"),
+        ("services: {web: {image: a}}\nnetworks: {n: {ipam: {options: {a: 1}}}}", "put it in quotes"),
     ],
 )
 def test_what_the_specification_does_not_have_is_refused(load_text: Load, lines: str, message: str) -> None:

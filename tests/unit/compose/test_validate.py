@@ -30,7 +30,7 @@ from tests.unit.compose.conftest import Load, LoadService
         ("ulimits: {nofile: {soft: 1}}", "needs 'hard'"),
         ("mem_limit: 1g\ndeploy: {resources: {limits: {memory: 2g}}}", "keep one of them"),
         ("scale: 2\ndeploy: {replicas: 3}", "keep one of them"),
-        ("scale: 2\ncontainer_name: x", "several containers"),
+        ("scale: 2\ncontainer_name: xy", "several containers"),
         ("build: {context: ., platforms: [a, b]}\nplatform: c", "not among build.platforms"),
         ("build: {context: ., secrets: [key]}", "there is no secret 'key'"),
         ("mem_reservation: 1g\ndeploy: {resources: {reservations: {memory: 2g}}}", "keep one of them"),

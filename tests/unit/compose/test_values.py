@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose.errors import ComposeError
-from compose.forms.values import command, duration, flag, mode, number, pairs, shell_words, size, whole, written
+from compose.forms.values import command, duration, flag, mode, number, pairs, size, whole, written
 from compose.shapes import Shape
 from compose.tree import Items, Node, Scalar, Table, plain
 
@@ -90,24 +90,6 @@ def test_a_mode_is_octal(value: object, expected: int) -> None:
 )
 def test_a_value_is_written_as_other_compose_tools_write_it(value: object, expected: str) -> None:
     assert written(scalar(value).value) == expected
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("a b  c", ["a", "b", "c"]),
-        ("sh -c 'echo \"x y\"'", ["sh", "-c", 'echo "x y"']),
-        ('a "b \\"c\\" $d" e', ["a", 'b "c" $d', "e"]),
-        ("a\\ b c", ["a b", "c"]),
-        ("a'b'\"c\"", ["abc"]),
-        ("a '' b", ["a", "", "b"]),
-        ("a && b | c # d", ["a", "&&", "b", "|", "c", "#", "d"]),
-        ("multi\n  line", ["multi", "line"]),
-        ("", []),
-    ],
-)
-def test_a_command_line_is_split_as_a_shell_would(line: str, words: list[str]) -> None:
-    assert shell_words(line) == words
 
 
 @pytest.mark.parametrize("line", ["'a", 'a "b', "a\\"])
