@@ -44,11 +44,17 @@ Exposed = Annotated[
 
 
 class Image(Spec):
-    """An image by content: the repository inside the organisation's registry, and the manifest's digest."""
+    """An image by content: the repository inside the organisation's registry, and the digest of the pushed manifest.
+
+    A release has the last two as well, filled in when it is pushed: the digest of the release manifest
+    (`broker/oci.py`), by which engines know the image, and the size of all its layers' tars.
+    """
 
     repository: Repository
     digest: Digest
     platform: str = ""
+    plain: Digest | None = later(None)
+    unpacked_bytes: Count = later(0)
 
 
 class PublishedPort(Spec):

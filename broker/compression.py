@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from broker.errors import Refused
 
@@ -30,3 +31,37 @@ def decompress(body: bytes, size_max: int) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise Refused("malformed", "the zstd frame is cut off or followed by other bytes")
     return data
+
+
+class ZstdStream:
+    """Unpacks a stream of zstd frames in pieces of at most `piece_max` bytes; frames may follow frames."""
+
+    def __init__(self, *, window_log_max: int, piece_max: int) -> None:
+        self._options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log_max}
+        self._piece_max = piece_max
+        self._decoder = zstd.ZstdDecompressor(options=self._options)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether what was fed ends with the end of a frame."""
+        return bool(self._decoder.eof)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` unpacks to; raise `Refused` (`malformed`)."""
+        try:
+            while True:
+                if self._decoder.eof:
+                    if not data:
+                        return
+                    self._decoder = zstd.ZstdDecompressor(options=self._options)
+                piece = self._decoder.decompress(data, self._piece_max)
+                if piece:
+                    yield piece
+                if self._decoder.eof:
+                    data = self._decoder.unused_data
+                elif self._decoder.needs_input:
+                    return
+                else:
+                    data = b""
+        except zstd.ZstdError as error:
+            raise Refused("malformed", f"not a zstd frame: {error}") from error

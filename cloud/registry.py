@@ -1,4 +1,4 @@
-"""The image registry (CNCF distribution): its configuration, the tokens it believes, and whether an image is there."""
+"""The image registry (CNCF distribution): its configuration, the tokens it believes, and what it holds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jwt
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import HTTPError
 
 from broker.errors import Passing
+from broker.oci import ACCEPT, MANIFEST_BYTES_MAX
 from cloud import pki
 from cloud.config import Settings
 from cloud.scopes import Grant
@@ -23,10 +26,7 @@ ISSUER = "skerry"
 PEOPLE_S = 300
 DEVICE_S = 60
 CLOCK_SLACK_S = 10
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json"
-)
+PIECE = 256 * 1024
 
 
 class RegistryTokens:
@@ -53,7 +53,7 @@ class RegistryTokens:
 
 
 class Registry:
-    """Asks the running registry about images."""
+    """Reads what the running registry holds."""
 
     def __init__(self, settings: Settings, tokens: RegistryTokens, *, servers_ca: Path) -> None:
         scheme = "http" if settings.is_local else "https"
@@ -63,17 +63,37 @@ class Registry:
             ca_certs=str(servers_ca), retries=False, timeout=urllib3.Timeout(connect=3.0, read=10.0)
         )
 
-    def has_image(self, repository: str, digest: str, *, now_s: int) -> bool:
-        """Return whether the manifest is there; raise `Passing` when the registry does not answer properly."""
+    def manifest(self, repository: str, digest: str, *, now_s: int) -> bytes | None:
+        """Return what is under a manifest's digest, None where nothing is; raise `Passing` when nobody knows now."""
+        with self._answer(repository, f"manifests/{digest}", {"Accept": ACCEPT}, now_s) as response:
+            return None if response is None else response.read(MANIFEST_BYTES_MAX + 1)
+
+    @contextmanager
+    def blob(self, repository: str, digest: str, *, now_s: int) -> Iterator[Iterator[bytes] | None]:
+        """Give a blob's bytes in pieces, or None where there is no such blob; raise as `manifest` does."""
+        with self._answer(repository, f"blobs/{digest}", {}, now_s) as response:
+            yield None if response is None else response.stream(PIECE, decode_content=False)
+
+    @contextmanager
+    def _answer(
+        self, repository: str, path: str, headers: dict[str, str], now_s: int
+    ) -> Iterator[urllib3.BaseHTTPResponse | None]:
         token = self._tokens.sign("skerry-cloud", (Grant(repository, ("pull",)),), now_s=now_s, life_s=DEVICE_S)
-        headers = {"Authorization": f"Bearer {token}", "Accept": MANIFESTS}
         try:
-            response = self._pool.request("HEAD", f"{self._base}/v2/{repository}/manifests/{digest}", headers=headers)
+            response = self._pool.request(
+                "GET",
+                f"{self._base}/v2/{repository}/{path}",
+                headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"} | headers,
+                preload_content=False,
+            )
+            try:
+                if response.status not in (200, 404):
+                    raise Passing(f"the registry answers with status {response.status}")
+                yield response if response.status == 200 else None
+            finally:
+                response.close()
         except HTTPError as error:
             raise Passing(f"the registry does not answer: {error}") from error
-        if response.status in (200, 404):
-            return response.status == 200
-        raise Passing(f"the registry answers with status {response.status}")
 
     def answers(self) -> bool:
         """Return whether the registry is up."""

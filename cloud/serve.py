@@ -38,6 +38,7 @@ from cloud.live import Feed
 from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.publisher import Publisher
+from cloud.release_images import ReleaseImages
 from cloud.server import ApiServer
 from cloud.store import devices
 from cloud.store.database import Database
@@ -176,6 +177,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
         pki=ground.pki,
         issuer=ground.issuer,
         images=ground.images,
+        release_images=ReleaseImages(ground.images),
         registry_tokens=ground.tokens,
         feed=ground.feed,
         passwords=Passwords(),

@@ -13,7 +13,7 @@ from broker.errors import Refused
 from broker.ids import Name, new_id
 from cloud import deploying
 from cloud.api.auth import Deployer, Reader
-from cloud.api.context import Context, Ctx
+from cloud.api.context import Ctx
 from cloud.store import apps, audit, fleets, instances, releases
 from cloud.store.apps import App
 from cloud.store.database import Connection
@@ -102,16 +102,17 @@ def delete(name: str, who: Deployer, context: Ctx, force: bool = False) -> Respo
 
 @router.post("/v1/apps/{name}/releases", status_code=201)
 def push_release(name: str, body: NewRelease, who: Deployer, context: Ctx) -> dict[str, Any]:
-    """Store an AppSpec as a release, if every image it names is in the app's part of the registry."""
+    """Store an AppSpec as a release, if every image it names is in the app's part of the registry and whole."""
     with context.database.read() as tx:
         app = app_named(tx, who.org, name)
-    _check_images(context, app, body.spec)
-    digest, now_ms = body.spec.digest, context.now_ms
+    _check_namespace(app, body.spec)
+    spec = context.release_images.completed(body.spec, now_s=context.now_ms // 1000)
+    digest, now_ms = spec.digest, context.now_ms
     release = Release(
         app=app.app,
         digest=digest,
         version=body.version or "",
-        spec=canonical(body.spec.plain()),
+        spec=canonical(spec.plain()),
         created_ms=now_ms,
         pushed_ms=now_ms,
         by=who.user_name,
@@ -158,12 +159,8 @@ def _release(release: Release) -> dict[str, Any]:
     }
 
 
-def _check_images(context: Context, app: App, spec: AppSpec) -> None:
-    now_s = context.now_ms // 1000
+def _check_namespace(app: App, spec: AppSpec) -> None:
     for name, service in sorted(spec.services.items()):
-        image = service.image
-        if not image.repository.startswith(app.namespace + "/"):
-            where = f"services.{name}.image: {image.repository}"
+        if not service.image.repository.startswith(app.namespace + "/"):
+            where = f"services.{name}.image: {service.image.repository}"
             raise Refused("missing_image", f"{where} is not inside the app's namespace {app.namespace}/")
-        if not context.images.has_image(image.repository, image.digest, now_s=now_s):
-            raise Refused("missing_image", f"services.{name}.image: {image.repository}@{image.digest} was not pushed")

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from broker.appspec import AppSpec
 from broker.clock import Clock
 from broker.ids import DeviceRef
 from cloud.config import Settings
@@ -22,13 +23,17 @@ from cloud.throttle import Throttle
 
 
 class Images(Protocol):
-    """Answers whether an image is in the registry."""
-
-    def has_image(self, repository: str, digest: str, *, now_s: int) -> bool:
-        """Return whether it is; raise `Passing` when nobody knows now."""
+    """The registry."""
 
     def answers(self) -> bool:
-        """Return whether the registry is up."""
+        """Return whether it is up."""
+
+
+class ReleaseImages(Protocol):
+    """Reads the images of a release."""
+
+    def completed(self, spec: AppSpec, *, now_s: int) -> AppSpec:
+        """Return the spec with every image as a device needs it; raise `Refused`, or `Passing`: nobody knows now."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Context:
     pki: Pki
     issuer: Issuer
     images: Images
+    release_images: ReleaseImages
     registry_tokens: RegistryTokens
     feed: Feed
     passwords: Passwords

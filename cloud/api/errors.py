@@ -35,6 +35,8 @@ HINTS = {
     "token_used": "ask for a new enrollment token",
     "app_deployed": "remove it from its fleets first, or ask with force=true",
     "missing_image": "push the app's images first: `skerry app push`",
+    "bad_image": "build and push it again",
+    "bad_platform": "name the platform of the service: `platform: linux/amd64`",
     "desired_too_large": "make the Compose file, its variables or its inline configuration smaller",
     "name_taken": "choose another name",
     "too_many_logins": "wait a minute",

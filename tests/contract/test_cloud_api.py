@@ -22,10 +22,12 @@ from fastapi import FastAPI
 from nacl.signing import SigningKey
 from sqlalchemy import update
 
+from broker.appspec import AppSpec
 from broker.channels import DESIRED, TRUST
 from broker.clock import SystemClock
 from broker.codec import open_sealed
 from broker.enrollment import EnrollResponse, parse_token, registry_token_proof
+from broker.errors import Refused
 from broker.ids import DeviceRef
 from broker.signing import Signatures
 from cloud import founding, keys, pki, registry
@@ -51,8 +53,10 @@ NOW = dt.datetime.now(dt.UTC)
 class Images:
     """A registry that has every image of one digest."""
 
-    def has_image(self, repository: str, digest: str, *, now_s: int) -> bool:
-        return digest == PRESENT and bool(repository) and now_s > 0
+    def completed(self, spec: AppSpec, *, now_s: int) -> AppSpec:
+        if any(service.image.digest != PRESENT for service in spec.services.values()):
+            raise Refused("missing_image", "it was not pushed")
+        return spec
 
     def answers(self) -> bool:
         return True
@@ -102,6 +106,7 @@ class Cloud:
             pki=self.pki,
             issuer=Issuer(self.keys.desired, era=keys.ERA, store="s-1"),
             images=Images(),
+            release_images=Images(),
             registry_tokens=RegistryTokens(pki.load_key(self.pki.key("registry-token"))),
             feed=Feed(first_id=0),
             passwords=passwords,

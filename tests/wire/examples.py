@@ -249,7 +249,12 @@ LATER_SPEC = AppSpec.model_validate(
                 "rollback": {"failure_action": "continue"},
             },
             "db": {
-                "image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/db", "digest": "sha256:" + "2" * 64},
+                "image": {
+                    "repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/db",
+                    "digest": "sha256:" + "2" * 64,
+                    "plain": "sha256:" + "3" * 64,
+                    "unpacked_bytes": 1_000_000,
+                },
                 "replicas": 2,
                 "post_start": [
                     {
