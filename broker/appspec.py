@@ -8,7 +8,6 @@ a release. Durations are milliseconds, sizes bytes, CPU shares nano-CPUs: intege
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,7 +16,7 @@ from broker.appspec_files import FILE_BYTES_MAX, File, Placed, file_of
 from broker.appspec_life import Dependency, Healthcheck, Hook, Restart, Switch
 from broker.appspec_limits import Blkio, DeviceRate, DeviceRequest, DeviceWeight, Ulimit
 from broker.appspec_network import Attachment, Network, Pool
-from broker.appspec_service import Image, Logging, PublishedPort, Repository, Service, Telemetry
+from broker.appspec_service import REPLICAS_MAX, Image, Logging, PublishedPort, Repository, Service, Telemetry
 from broker.appspec_storage import Mount, Volume
 from broker.appspec_values import LABEL_PREFIX, Spec, later
 from broker.canonical import digest_of
@@ -27,6 +26,7 @@ from broker.ids import Name
 __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this alone
     "FILE_BYTES_MAX",
     "LABEL_PREFIX",
+    "REPLICAS_MAX",
     "AppSpec",
     "Attachment",
     "Blkio",
@@ -57,8 +57,6 @@ __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this
 SERVICES_MAX = 128
 CONTAINERS_MAX = 256  # all replicas of all services
 FILES_BYTES_MAX = 48 * 1024  # all of an app together
-# Mounted when a container starts; the last by us, for telemetry.
-_ENGINES_OWN = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/skerry")
 
 
 class AppSpec(Spec):
@@ -95,25 +93,11 @@ class AppSpec(Spec):
         for network in service.networks:
             if network not in self.networks:
                 yield f".networks: there is no network {network!r}"
-        if service.network_mode and service.networks:
-            yield ": network_mode and networks exclude each other"
         for mount in service.mounts:
             if mount.type == "volume" and mount.source and mount.source not in self.volumes:
                 yield f".volumes: there is no volume {mount.source!r}"
-            if mount.type == "bind" and not mount.source.startswith("/"):
-                yield f".volumes: a host path must be absolute, not {mount.source!r}"
         yield from self._joining_problems(service)
         yield from self._file_problems(service)
-        yield from _replica_problems(service)
-        if service.oom_kill_disable and not service.mem_limit:
-            yield ".oom_kill_disable: without mem_limit the device itself would stop; set one"
-        if service.update is not None and service.update.order == "start-first":
-            for port in service.ports:
-                if port.published:
-                    yield (
-                        f".update: start-first cannot be, two containers cannot both have the device's port "
-                        f"{port.published}; use stop-first"
-                    )
 
     def _joining_problems(self, service: Service) -> Iterator[str]:
         for other in service.joins:
@@ -125,14 +109,6 @@ class AppSpec(Spec):
             other = service.ipc.partition(":")[2]
             if other in self.services and self.services[other].ipc != "shareable":
                 yield f".ipc: service {other!r} must have ipc: shareable"
-        if not service.network_mode.startswith(("service:", "container:")):
-            return
-        keys = ("ports", "expose", "hostname", "domainname", "dns", "dns_opt", "dns_search", "extra_hosts")
-        for key in keys:
-            if getattr(service, key):
-                yield f".{key}: it belongs to whose network is joined"
-        if service.telemetry.access == "tcp":
-            yield ".telemetry: tcp needs a network of its own; use socket"
 
     def _file_problems(self, service: Service) -> Iterator[str]:
         for kind, known, placed in (
@@ -142,13 +118,6 @@ class AppSpec(Spec):
             for file in placed:
                 if file.source not in known:
                     yield f".{kind}: there is no {kind.removesuffix('s')} {file.source!r}"
-                if service.read_only:
-                    yield f".{kind}: the engine cannot put a file into a service that is read_only"
-                path = PurePosixPath(file.target)
-                hiding = [mount.target for mount in service.mounts if path.is_relative_to(mount.target)]
-                hiding += [engine_own for engine_own in _ENGINES_OWN if path.is_relative_to(engine_own)]
-                if hiding:
-                    yield f".{kind}: {file.target} would be hidden by the mount of {hiding[0]}"
 
     def plain(self) -> dict[str, object]:
         """Return the canonical plain form: defaults left out, so that a later field does not change old digests."""
@@ -157,16 +126,3 @@ class AppSpec(Spec):
     @property
     def digest(self) -> str:
         return digest_of(self.plain())
-
-
-def _replica_problems(service: Service) -> Iterator[str]:
-    """Yield what only one container can have, where there are to be several."""
-    if service.replicas == 1:
-        return
-    for network, attachment in service.networks.items():
-        for key in ("ipv4_address", "ipv6_address", "link_local_ips", "mac_address"):
-            if getattr(attachment, key):
-                yield f".networks.{network}.{key}: {service.replicas} replicas cannot share it"
-    for port in service.ports:
-        if port.published + service.replicas - 1 > 65535:
-            yield f".ports: {port.published} leaves no port for each of {service.replicas} replicas"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from broker.appspec_files import Placed
 from broker.appspec_life import Dependency, Healthcheck, Hook, Restart, Switch
@@ -16,6 +17,9 @@ from broker.appspec_values import ENGINE_NAME, Count, Labels, Millis, Port, Spec
 from broker.ids import Digest, Name
 
 REPLICAS_MAX = 64  # of one service; more on one device is a slip of the pen
+_OF_A_NETWORK = ("ports", "expose", "hostname", "domainname", "dns", "dns_opt", "dns_search", "extra_hosts")
+# Mounted when a container starts; the last by us, for telemetry.
+_ENGINES_OWN = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/skerry")
 
 Repository = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
@@ -162,6 +166,57 @@ class Service(Spec):
             port.model_copy(update={"published": port.published + index - 1}) if port.published else port
             for port in self.ports
         )
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Service:
+        for problem in (*self._problems(), *self._hidden_files()):
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """Yield what cannot be, as `key: why`; the key in Compose's words."""
+        if self.network_mode and self.networks:
+            yield "network_mode: it and networks exclude each other"
+        for mount in self.mounts:
+            if mount.type == "bind" and not mount.source.startswith("/"):
+                yield f"volumes: a host path must be absolute, not {mount.source!r}"
+        if self.oom_kill_disable and not self.mem_limit:
+            yield "oom_kill_disable: without mem_limit the device itself would stop; set one"
+        if self.network_mode.startswith(("service:", "container:")):
+            for key in _OF_A_NETWORK:
+                if getattr(self, key):
+                    yield f"{key}: it belongs to whose network is joined"
+            if self.telemetry.access == "tcp":
+                yield "x-skerry.telemetry: tcp needs a network of its own; use socket"
+        overlaps = self.update is not None and self.update.order == "start-first"
+        for key, what in self._of_one_container():
+            if self.replicas > 1 and key != "ports":
+                yield f"{key}: {self.replicas} replicas cannot share {what}"
+            if overlaps:
+                cure = f"two containers cannot both have {what}; use stop-first"
+                yield f"deploy.update_config.order: start-first cannot be, {cure}"
+        if any(port.published + self.replicas - 1 > 65535 for port in self.ports):
+            yield f"ports: no port of the device is left for each of {self.replicas} replicas"
+
+    def _of_one_container(self) -> Iterator[tuple[str, str]]:
+        """Yield what no two containers can have at once: which key asks for it, and what it is."""
+        yield from (("ports", f"the device's port {port.published}") for port in self.ports if port.published)
+        for network, attachment in self.networks.items():
+            for key in ("ipv4_address", "ipv6_address", "mac_address"):
+                if getattr(attachment, key):
+                    yield f"networks.{network}.{key}", str(getattr(attachment, key))
+            yield from ((f"networks.{network}.link_local_ips", address) for address in attachment.link_local_ips)
+
+    def _hidden_files(self) -> Iterator[str]:
+        for key, placed in (("configs", self.configs), ("secrets", self.secrets)):
+            for file in placed:
+                if self.read_only:
+                    yield f"{key}: the engine cannot put a file into a service that is read_only"
+                path = PurePosixPath(file.target)
+                hiding = [mount.target for mount in self.mounts if path.is_relative_to(mount.target)]
+                hiding += [engine_own for engine_own in _ENGINES_OWN if path.is_relative_to(engine_own)]
+                if hiding:
+                    yield f"{key}: {file.target} would be hidden by the mount of {hiding[0]}"
 
     @property
     def joins(self) -> tuple[str, ...]:

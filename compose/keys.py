@@ -42,7 +42,6 @@ _OWNER = "where the device's owner allows it"
 _SWARM = "it directs a cluster, and an app runs on one device"
 _TOOL = "it concerns the developer's tool only"
 _FIXED = "the device names networks and volumes after the app itself, so that no app reaches another's"
-_HOOKS = "no engine has hooks; do it in the entrypoint, or in a service that others depend on"
 _OTHER_SYSTEMS = "it means something on other systems only"
 _CONTENT = "up to 32 KiB travel with the release, 48 KiB an app"
 
@@ -84,29 +83,32 @@ _SERVICE: dict[str, Row] = {
         cpus="a fraction of processors",
         depends_on="all conditions; required; restart",
         extra_hosts="one address or several for each name",
-        ipc="none, private, shareable, service:NAME, or host where the device's owner allows it",
+        ipc="none, private, shareable, service:NAME; host or container:NAME where the device's owner allows it",
         links="an alias becomes one on the networks that both services share",
-        logging="json-file, local, journald or none, so that logs stay with the device",
+        logging=f"json-file, local, journald or none; drivers that send logs elsewhere {_OWNER}",
         mac_address="on the network that is joined first",
-        network_mode="none, service:NAME, or host where the device's owner allows it",
+        network_mode="none, service:NAME; host or container:NAME where the device's owner allows it",
         networks="without any, a service joins the app's default network",
         oom_kill_disable="with mem_limit",
-        pid="service:NAME, or host where the device's owner allows it",
-        ports="published ranges only where they match the container's; none on the host's own network",
+        pid="service:NAME; host or container:NAME where the device's owner allows it",
+        post_start="in the container, once it runs; privileged where the device's owner allows it",
+        pre_start="each is a service of its own, NAME-pre-start-N, that must end well before this one starts",
+        pre_stop="in the container, before it is asked to end; privileged where the device's owner allows it",
+        ports="each replica has the next port of a range; 80, 443 and from 1024 on, others where the owner allows them",
         restart="deploy.restart_policy counts where this is missing",
-        scale="only 1",
+        scale="as deploy.replicas",
         secrets="a file in the container; not in a read_only service, nor inside a mount; not yet sealed",
         userns_mode="host, where the device's owner allows it",
         uts="host, where the device's owner allows it",
         volumes="named volumes, memory, and the device's own paths where its owner allows them",
-        volumes_from="services of the app",
+        volumes_from="services of the app; container:NAME where the device's owner allows it",
+        use_api_socket=f"the device's own engine, without the developer's logins, {_OWNER}",
         deploy="",
     ),
-    "x-skerry": Row(Fate.SUPPORTED, "telemetry: none, socket, tcp; redis, display and lock are refused unless off"),
+    "x-skerry": Row(Fate.SUPPORTED, "telemetry, redis, display and lock: see above"),
     **_rows(Fate.IGNORED, _TOOL, "attach", "develop", "pull_refresh_after"),
     **_rows(Fate.IGNORED, _OTHER_SYSTEMS, "isolation", "cpu_count", "cpu_percent"),
-    **_rows(Fate.REFUSED, _HOOKS, "post_start", "pre_start", "pre_stop"),
-    **_rows(Fate.REFUSED, _HOST, "external_links", "use_api_socket"),
+    **_rows(Fate.REFUSED, _HOST, "external_links"),
     **_rows(Fate.REFUSED, "it is for Windows", "credential_spec"),
     **_rows(Fate.REFUSED, "nothing on a device provides it", "models", "provider"),
 }
@@ -123,7 +125,7 @@ _INSIDE: dict[str, Row] = {
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.delay"),
     **_rows(Fate.IGNORED, "the engine has delays of its own", "deploy.restart_policy.window"),
     "deploy.mode": Row(Fate.SUPPORTED, "replicated or global"),
-    "deploy.replicas": Row(Fate.SUPPORTED, "only 1"),
+    "deploy.replicas": Row(Fate.SUPPORTED, "up to 64; without any the service is not run"),
     "deploy.update_config": Row(Fate.SUPPORTED, "travels to the device; start-first not with a published port"),
     "deploy.rollback_config": Row(Fate.SUPPORTED, "travels to the device"),
     **_supported(*(f"deploy.{key}.{inner}" for key in ("update_config", "rollback_config") for inner in _SWITCH)),
@@ -158,6 +160,12 @@ _INSIDE: dict[str, Row] = {
         ),
         *(
             f"{where}[]{key and '.'}{key}"
+            for where in ("post_start", "pre_start", "pre_stop")
+            for key in ("", "command", "user", "privileged", "working_dir", "environment")
+        ),
+        *("pre_start[].image", "pre_start[].per_replica"),
+        *(
+            f"{where}[]{key and '.'}{key}"
             for where in ("configs", "secrets")
             for key in ("", "source", "target", "uid", "gid", "mode")
         ),
@@ -172,11 +180,11 @@ _INSIDE: dict[str, Row] = {
 _NETWORK: dict[str, Row] = {
     **_supported("driver_opts", "internal", "labels", "ipam", "ipam.config", "ipam.config[]", "ipam.options"),
     **_supported("enable_ipv6", "ipam.config[].gateway", "ipam.config[].ip_range", "ipam.config[].aux_addresses"),
-    "driver": Row(Fate.SUPPORTED, "bridge"),
+    "driver": Row(Fate.SUPPORTED, f"bridge; macvlan and ipvlan {_OWNER}"),
     "ipam.config[].subnet": Row(Fate.SUPPORTED, f"private addresses; others {_OWNER}"),
     "ipam.driver": Row(Fate.SUPPORTED, "default"),
     "enable_ipv4": Row(Fate.SUPPORTED, "only true"),
-    "external": Row(Fate.REFUSED, _HOST),
+    "external": Row(Fate.SUPPORTED, f"a network of the device by its name, {_OWNER}"),
     "name": Row(Fate.IGNORED, _FIXED),
     "attachable": Row(Fate.IGNORED, _SWARM),
 }
@@ -185,7 +193,7 @@ _VOLUME: dict[str, Row] = {
     **_supported("labels"),
     "driver": Row(Fate.SUPPORTED, "local"),
     "driver_opts": Row(Fate.SUPPORTED, f"memory; the device's own paths {_OWNER}"),
-    "external": Row(Fate.REFUSED, _HOST),
+    "external": Row(Fate.SUPPORTED, f"a volume of the device by its name, {_OWNER}"),
     "name": Row(Fate.IGNORED, _FIXED),
 }
 

@@ -216,10 +216,25 @@ class Deploy(Part):
     rollback_config: Switch | None = None
 
 
+class Hook(Part):
+    """A command in a container that runs; with `pre_start` in one of its own, of `image`, before the service starts."""
+
+    command: tuple[str, ...] | None = None
+    user: str = ""
+    privileged: bool = False
+    working_dir: str = ""
+    environment: Mapping[str, str | None] = {}
+    image: str = ""
+    per_replica: bool = False
+
+
 class Skerry(Part):
     """What only Skerry knows: `x-skerry` of a service."""
 
     telemetry: Literal["none", "socket", "tcp"] = "none"
+    redis: bool = False
+    display: Literal["off", "auto", "require"] = "off"
+    lock: bool = False
 
 
 class Service(Part):
@@ -301,6 +316,10 @@ class Service(Part):
     profiles: tuple[str, ...] = ()
     secrets: tuple[FileReference, ...] = ()
     configs: tuple[FileReference, ...] = ()
+    post_start: tuple[Hook, ...] = ()
+    pre_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
+    use_api_socket: bool = False
     skerry: Skerry | None = Field(default=None, alias="x-skerry")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from compose.errors import Unsupported
 from compose.project import Build, Project, Service
+from compose.running import running
 
 PULL_ALWAYS = "always"
 PULL_NEVER = "never"
@@ -28,6 +29,7 @@ class Job:
 
 def plan(project: Project) -> list[Job]:
     """Return the jobs in the order they have to be done: what is built first, because others may use its name."""
+    project = running(project)
     built: list[Job] = []
     fetched: dict[tuple[str, str], Job] = {}
     for name, service in sorted(project.services.items()):

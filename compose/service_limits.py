@@ -8,7 +8,8 @@ from typing import Any
 from broker import appspec
 from compose.errors import Unsupported
 from compose.forms.values import INT_MAX
-from compose.project import Blkio, DeviceRequest, Service, Switch
+from compose.project import Blkio, Device, DeviceRequest, Service, Switch
+from compose.running import replicas
 from compose.specified import specified
 
 _ALL = -1
@@ -19,11 +20,10 @@ def limits(name: str, service: Service) -> dict[str, Any]:
     deploy = service.deploy
     if deploy is not None and deploy.mode not in ("", "replicated", "global"):
         raise Unsupported("must be replicated or global", path=("services", name, "deploy", "mode"))
-    count = service.scale if service.scale is not None else deploy.replicas if deploy else None
-    if count not in (None, 1):
-        raise Unsupported(
-            f"is {count}, but a device runs one container of each service", path=("services", name, "scale")
-        )
+    count = replicas(service)
+    if count > appspec.REPLICAS_MAX:
+        where = ("scale",) if service.scale is not None else ("deploy", "replicas")
+        raise Unsupported(f"is {count}; a device runs up to {appspec.REPLICAS_MAX}", path=("services", name, *where))
     most = deploy.resources.limits if deploy else None
     reserved = deploy.resources.reservations.memory if deploy else None
     cpus = most.cpus if most and most.cpus is not None else service.cpus
@@ -35,6 +35,7 @@ def limits(name: str, service: Service) -> dict[str, Any]:
     if shares is not None and shares != int(shares):
         raise Unsupported("must be a whole number", path=("services", name, "cpu_shares"))
     return {
+        "replicas": count,
         "nano_cpus": round(cpus * 10**9) if cpus else None,
         "cpu_shares": int(shares) if shares else None,
         "cpu_period": service.cpu_period or None,
@@ -72,7 +73,14 @@ def _device_requests(name: str, service: Service) -> tuple[appspec.DeviceRequest
         for at, each in enumerate(reserved)
     ]
     made += [_device_request(each, (*path, "gpus", at), "gpu") for at, each in enumerate(service.gpus)]
+    interfaced = tuple(each.source for each in service.devices if is_handed_out(each))
+    made += [appspec.DeviceRequest(driver="cdi", device_ids=interfaced)] if interfaced else []
     return tuple(made)
+
+
+def is_handed_out(device: Device) -> bool:
+    """Return whether a device is no path but a name of the Container Device Interface: `vendor.example/class=name`."""
+    return "=" in device.source and not device.source.startswith("/")
 
 
 def _device_request(request: DeviceRequest, path: tuple[str | int, ...], *more: str) -> appspec.DeviceRequest:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from broker import appspec
 from compose.errors import Unsupported
-from compose.project import Attachment, Mount, Port, Project, Service
+from compose.project import Attachment, Hook, Mount, Port, Project, Service, Skerry
+from compose.running import replicas
 from compose.service_files import placed
-from compose.service_limits import limits, switch
+from compose.service_limits import is_handed_out, limits, switch
 from compose.specified import specified
 from compose.tmpfs import tmpfs_mount
 
@@ -30,6 +31,7 @@ class Renamed:
     secrets: Names
 
 
+_SOCKET = "/var/run/docker.sock"
 _RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::([0-9]{1,4}))?")
 _DEPLOY_RESTART = {"none": "no", "on-failure": "on-failure", "any": "always"}
 
@@ -44,7 +46,7 @@ def service_spec(
 
     def make(name: str, image: appspec.Image) -> appspec.Service:
         service = project.services[name]
-        telemetry = service.skerry.telemetry if service.skerry else "none"
+        ours = service.skerry or Skerry()
         return appspec.Service(
             image=image,
             command=service.command,
@@ -60,7 +62,7 @@ def service_spec(
             read_only=service.read_only,
             privileged=service.privileged,
             labels=service.labels,
-            ports=tuple(_port(name, at, port) for at, port in enumerate(published_ports(service))),
+            ports=tuple(_port(name, at, port, replicas(service)) for at, port in enumerate(published_ports(service))),
             expose=tuple(exposed for written in service.expose for exposed in _exposed(written)),
             mounts=_mounts(name, service, names.volumes, local_folder),
             networks=_attachments(project, name, names.networks),
@@ -82,7 +84,9 @@ def service_spec(
             cap_add=service.cap_add,
             cap_drop=service.cap_drop,
             security_opt=service.security_opt,
-            devices=tuple(f"{d.source}:{d.target or d.source}:{d.permissions}" for d in service.devices),
+            devices=tuple(
+                f"{d.source}:{d.target or d.source}:{d.permissions}" for d in service.devices if not is_handed_out(d)
+            ),
             device_cgroup_rules=service.device_cgroup_rules,
             group_add=service.group_add,
             extra_hosts={host: many[0] if len(many) == 1 else many for host, many in service.extra_hosts.items()},
@@ -94,13 +98,18 @@ def service_spec(
             runtime=service.runtime,
             storage_opt=service.storage_opt,
             annotations=service.annotations,
-            volumes_from=_volumes_from(name, service),
+            volumes_from=service.volumes_from,
             configs=placed(name, "configs", service, names.configs),
             secrets=placed(name, "secrets", service, names.secrets),
             update=switch(name, "update_config", service.deploy.update_config if service.deploy else None),
             rollback=switch(name, "rollback_config", service.deploy.rollback_config if service.deploy else None),
             logging=specified(("services", name, "logging"), partial(_logging, service)),
-            telemetry=appspec.Telemetry(access=telemetry),
+            post_start=_hooks(name, "post_start", service.post_start),
+            pre_stop=_hooks(name, "pre_stop", service.pre_stop),
+            telemetry=appspec.Telemetry(access=ours.telemetry),
+            redis=ours.redis,
+            display=ours.display,
+            lock=ours.lock,
             **limits(name, service),
         )
 
@@ -112,14 +121,17 @@ def published_ports(service: Service) -> tuple[Port, ...]:
     return () if service.network_mode == "host" else service.ports
 
 
-def _port(name: str, at: int, port: Port) -> appspec.PublishedPort:
-    if "-" in port.published:
-        message = f"{port.published} for one container port leaves the choice open; name one port"
-        raise Unsupported(message, path=("services", name, "ports", at))
-    published = int(port.published or 0)
+def _port(name: str, at: int, port: Port, count: int) -> appspec.PublishedPort:
+    """Return a port for the first replica. Of a range, each further one has the next: nothing is left to chance."""
+    first, _, last = port.published.partition("-")
+    room = int(last or first or 0) - int(first or 0) + 1
+    if first and room < count:
+        path = ("services", name, "ports", at)
+        cure = f"publish a range such as {first}-{int(first) + count - 1}, or the container's port alone"
+        raise Unsupported(f"{port.published} is not enough for {count} replicas; {cure}", path=path)
     return appspec.PublishedPort(
         target=port.target,
-        published=published,
+        published=int(first or 0),
         host_ip=port.host_ip,
         protocol=port.protocol,  # type: ignore[arg-type]
     )
@@ -133,6 +145,8 @@ def _exposed(written: str) -> list[str]:
 
 def _mounts(name: str, service: Service, volumes: Names, local_folder: Path | None) -> tuple[appspec.Mount, ...]:
     mounts = [_mount(name, at, mount, volumes, local_folder) for at, mount in enumerate(service.volumes)]
+    if service.use_api_socket:
+        mounts.append(appspec.Mount(type="bind", target=_SOCKET, source=_SOCKET, create_host_path=False))
     mounts += [tmpfs_mount(written, ("services", name, "tmpfs", at)) for at, written in enumerate(service.tmpfs)]
     return tuple(mounts)
 
@@ -171,9 +185,9 @@ def _inside(source: str, folder: Path) -> bool:
 
 
 _MODES = {
-    "network_mode": ("none", "host", "service:"),
-    "pid": ("host", "service:"),
-    "ipc": ("none", "private", "shareable", "host", "service:"),
+    "network_mode": ("none", "host", "service:", "container:"),
+    "pid": ("host", "service:", "container:"),
+    "ipc": ("none", "private", "shareable", "host", "service:", "container:"),
     "uts": ("host",),
     "userns_mode": ("host",),
     "cgroup": ("host", "private"),
@@ -181,13 +195,11 @@ _MODES = {
 
 
 def _mode(name: str, key: str, mode: str) -> str:
-    """Return a namespace that may be asked for: the service's own, one of the app's, or, by name, the host's."""
+    """Return a namespace that may be asked for: the service's own, one of the app's, or what the owner may allow."""
     word, colon, _ = mode.partition(":")
     if not mode or word + colon in _MODES[key]:
         return mode
-    if word == "container":
-        cure = "it reaches another app's; use service:NAME for one of this app"
-    elif mode == "bridge":
+    if mode == "bridge":
         cure = "remove it to use the app's own network"
     else:
         known = ", ".join(each + "NAME" if each.endswith(":") else each for each in _MODES[key])
@@ -195,12 +207,18 @@ def _mode(name: str, key: str, mode: str) -> str:
     raise Unsupported(f"{mode[:60]!r} is not possible on a device; {cure}", path=("services", name, key))
 
 
-def _volumes_from(name: str, service: Service) -> tuple[str, ...]:
-    for at, source in enumerate(service.volumes_from):
-        if source.startswith("container:"):
-            message = f"{source[:60]!r} is not possible on a device; it reaches another app's; name a service"
-            raise Unsupported(message, path=("services", name, "volumes_from", at))
-    return service.volumes_from
+def _hooks(name: str, key: str, hooks: tuple[Hook, ...]) -> tuple[appspec.Hook, ...]:
+    return tuple(specified(("services", name, key, at), partial(_hook, hook)) for at, hook in enumerate(hooks))
+
+
+def _hook(hook: Hook) -> appspec.Hook:
+    return appspec.Hook(
+        command=hook.command or (),
+        user=hook.user,
+        privileged=hook.privileged,
+        working_dir=hook.working_dir,
+        environment={key: value for key, value in hook.environment.items() if value is not None},
+    )
 
 
 def _attachments(project: Project, name: str, networks: Names) -> dict[str, appspec.Attachment]:

@@ -1,4 +1,4 @@
-"""`x-skerry` of a service: its keys, what they may hold, and which of them this version carries out. Pure."""
+"""`x-skerry` of a service: its keys, and what they may hold. Pure."""
 
 from __future__ import annotations
 
@@ -33,9 +33,3 @@ SKERRY = record(
         "lock": flag,
     }
 )
-
-NOT_YET = {
-    "redis": "this version runs no Redis for an app; run one as a service of the app",
-    "display": "this version gives no app a display",
-    "lock": "this version has no locks that an app can hold against updates",
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from compose.errors import Path, Unsupported, one_line
 
+_OWN_PLACE = re.compile(r"([a-z][A-Za-z0-9_.-]*): ")
 AnyPart = TypeVar("AnyPart")
 
 _WORDS = {"Value error, ": "", "Input should": "must", "String should": "must", "Tuple should": "must"}
@@ -26,4 +28,7 @@ def specified(path: Path, make: Callable[[], AnyPart]) -> AnyPart:
             message = first["msg"]
             for theirs, ours in _WORDS.items():
                 message = message.replace(theirs, ours)
-        raise Unsupported(one_line(message), path=(*path, *first["loc"])) from error
+        where = (*path, *first["loc"])
+        if first["type"] == "value_error" and (own := _OWN_PLACE.match(message)):  # wrong between parts: it tells where
+            where, message = (*where, own[1]), message[own.end() :]
+        raise Unsupported(one_line(message), path=where) from error

@@ -6,21 +6,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from broker import appspec
 from broker.ids import NAME_RULE
-from compose.errors import Unsupported
-from compose.keys import Fate, judged
-from compose.project import Network, Project, Service, Volume
+from compose.errors import ComposeError, Unsupported
+from compose.keys import Fate, Judged, judged
+from compose.project import Project, Service
+from compose.resource_spec import network_spec, volume_spec
+from compose.running import left_out, running
 from compose.service_files import files
 from compose.service_spec import Renamed, published_ports, service_spec
 from compose.specified import specified
 
 _ANY_IMAGE = appspec.Image(repository="any", digest="sha256:" + "0" * 64)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of converting a project: an AppSpec, or problems; and what is left out, one line each."""
+
+    spec: appspec.AppSpec | None
+    problems: tuple[ComposeError, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,60 +57,120 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
 
     `on_this_machine` lets services mount files of the project's folder, which exist nowhere else.
     """
-    warnings = _key_warnings(project)
-    names = Renamed(
-        networks=_renamed("networks", project.networks),
-        volumes=_renamed("volumes", project.volumes),
-        configs=_renamed("configs", _used(project, "configs")),
-        secrets=_renamed("secrets", _used(project, "secrets")),
-    )
-    used = {name for service in project.services.values() for name in service.networks}
-    services: dict[str, appspec.Service] = {}
-    for name, service in project.services.items():
-        image = images.get(name)
-        if image is None:
-            raise Unsupported("has no published image; push the app first", path=("services", name, "image"))
-        _check_service_name(name)
-        warnings += [f"services.{name}.environment.{key} has no value here and is left out" for key in _unset(service)]
-        if len(published_ports(service)) < len(service.ports):
-            warnings.append(f"services.{name}.ports is ignored: on the host's network every port is the host's own")
-        make = service_spec(project, names, None if on_this_machine else project.folder)
-        services[name] = specified(("services", name), partial(make, name, image))
-    spec = specified(
-        (),
-        lambda: appspec.AppSpec(
-            name=project.name,
-            services=services,
-            networks={
-                names.networks[name]: _network(name, network)
-                for name, network in project.networks.items()
-                if name in used
-            },
-            volumes={names.volumes[name]: _volume(name, volume) for name, volume in project.volumes.items()},
-            configs=files(project, "configs", names.configs),
-            secrets=files(project, "secrets", names.secrets),
-        ),
-    )
-    return Converted(spec, tuple(dict.fromkeys(warnings)))
+    made = _attempt(project, images.get, None if on_this_machine else project.folder)
+    if made.spec is None:
+        raise made.problems[0]
+    return Converted(made.spec, made.warnings)
+
+
+def attempt(project: Project, *, on_this_machine: bool = False) -> Attempt:
+    """Return what would come of converting a project whose images are not there yet, with all its problems."""
+    return _attempt(project, lambda name: _ANY_IMAGE, None if on_this_machine else project.folder)
 
 
 def check(project: Project, *, on_this_machine: bool = False) -> tuple[str, ...]:
     """Return the warnings of `converted` before there are images; raise `Refused` for what cannot be converted."""
-    return converted(project, dict.fromkeys(project.services, _ANY_IMAGE), on_this_machine=on_this_machine).warnings
+    made = attempt(project, on_this_machine=on_this_machine)
+    if made.problems:
+        raise made.problems[0]
+    return made.warnings
 
 
-def _key_warnings(project: Project) -> list[str]:
-    """Return a line for each key that is ignored; raise `Unsupported` for the first that is refused."""
-    warnings: list[str] = []
+@dataclass
+class _Problems:
+    """Collects what is wrong, so that one run tells all of it."""
+
+    found: list[ComposeError] = field(default_factory=list)
+
+    def tried(self, make: Callable[[], Made]) -> tuple[Made, ...]:
+        """Return the one thing that `make` makes; or nothing, and the problem is noted."""
+        try:
+            return (make(),)
+        except ComposeError as error:
+            self.add(error)
+            return ()
+
+    def add(self, error: ComposeError) -> None:
+        if not any(_is_at_or_below(error.path, known.path) for known in self.found):
+            self.found.append(error)
+
+
+def _is_at_or_below(path: str, known: str) -> bool:
+    return path == known or path.startswith((f"{known}.", f"{known}["))
+
+
+def _attempt(whole: Project, image_of: Callable[[str], appspec.Image | None], local: Path | None) -> Attempt:
+    problems = _Problems()
+    warnings = [f"services.{name} is not run: it has no replicas" for name in left_out(whole)]
+    for key in _judged_keys(whole):
+        if key.row.fate is Fate.REFUSED:
+            problems.add(Unsupported(f"is refused: {key.row.why}", path=(key.path,)))
+        else:
+            warnings.append(f"{key.path} is ignored: {key.row.why}")
+    spec = None
+    for project in problems.tried(lambda: running(whole)):
+        for name, service in project.services.items():
+            warnings += _service_warnings(name, service)
+        for names in problems.tried(partial(_renamed_all, project)):
+            spec = _spec(project, names, image_of, local, problems)
+    return Attempt(None if problems.found else spec, tuple(problems.found), tuple(dict.fromkeys(warnings)))
+
+
+def _spec(
+    project: Project,
+    names: Renamed,
+    image_of: Callable[[str], appspec.Image | None],
+    local: Path | None,
+    problems: _Problems,
+) -> appspec.AppSpec | None:
+    def service(name: str) -> appspec.Service:
+        image = image_of(name)
+        if image is None:
+            raise Unsupported("has no published image; push the app first", path=("services", name, "image"))
+        _check_service_name(name)
+        return specified(("services", name), partial(service_spec(project, names, local), name, image))
+
+    used = {name for each in project.services.values() for name in each.networks}
+    services = {n: made for n in project.services for made in problems.tried(partial(service, n))}
+    networks = {
+        names.networks[n]: made
+        for n, network in project.networks.items()
+        if n in used
+        for made in problems.tried(partial(network_spec, n, network))
+    }
+    volumes = {
+        names.volumes[n]: made
+        for n, volume in project.volumes.items()
+        for made in problems.tried(partial(volume_spec, n, volume))
+    }
+    contents = problems.tried(
+        lambda: {section: files(project, section, getattr(names, section)) for section in ("configs", "secrets")}
+    )
+    if problems.found:
+        return None
+    make = partial(
+        appspec.AppSpec,
+        name=project.name,
+        services=services,
+        networks=networks,
+        volumes=volumes,
+        configs=contents[0]["configs"],
+        secrets=contents[0]["secrets"],
+    )
+    made = problems.tried(lambda: specified((), make))
+    return made[0] if made else None
+
+
+def _judged_keys(project: Project) -> Iterator[Judged]:
+    """Yield the keys that are ignored or refused."""
     for name, service in project.services.items():
-        warnings += _checked("services", name, service.plain())
+        yield from judged("services", name, service.plain())
     for section in ("networks", "volumes", "configs", "secrets"):
         parts = getattr(project, section)
         for name in _used(project, section) if section in ("configs", "secrets") else parts:
             plain = parts[name].plain()
-            own = {key: value for key, value in plain.items() if key != "name" or not _implied(project, name, value)}
-            warnings += _checked(section, name, own)
-    return warnings
+            is_implied = plain.get("external") or plain.get("name") == f"{project.name}_{name}"
+            yield from judged(section, name, {k: v for k, v in plain.items() if k != "name" or not is_implied})
 
 
 def _used(project: Project, section: str) -> dict[str, None]:
@@ -105,26 +179,25 @@ def _used(project: Project, section: str) -> dict[str, None]:
     return dict.fromkeys(sorted(used))
 
 
-def _implied(project: Project, name: str, value: object) -> bool:
-    return value == f"{project.name}_{name}"
-
-
-def _checked(section: str, name: str, part: Mapping[str, object]) -> list[str]:
-    lines: list[str] = []
-    for key in judged(section, name, part):  # type: ignore[arg-type]
-        if key.row.fate is Fate.REFUSED:
-            raise Unsupported(f"is refused: {key.row.why}", path=(key.path,))
-        lines.append(f"{key.path} is ignored: {key.row.why}")
-    return lines
-
-
-def _unset(service: Service) -> list[str]:
-    return sorted(key for key, value in service.environment.items() if value is None)
+def _service_warnings(name: str, service: Service) -> Iterator[str]:
+    for key in sorted(key for key, value in service.environment.items() if value is None):
+        yield f"services.{name}.environment.{key} has no value here and is left out"
+    if len(published_ports(service)) < len(service.ports):
+        yield f"services.{name}.ports is ignored: on the host's network every port is the host's own"
 
 
 def _check_service_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise Unsupported(f"{name[:80]!r} cannot name a service on a device; use {NAME_RULE}", path=("services", name))
+
+
+def _renamed_all(project: Project) -> Renamed:
+    return Renamed(
+        networks=_renamed("networks", project.networks),
+        volumes=_renamed("volumes", project.volumes),
+        configs=_renamed("configs", _used(project, "configs")),
+        secrets=_renamed("secrets", _used(project, "secrets")),
+    )
 
 
 def _renamed(section: str, parts: Mapping[str, object]) -> dict[str, str]:
@@ -136,53 +209,3 @@ def _renamed(section: str, parts: Mapping[str, object]) -> dict[str, str]:
             raise Unsupported(f"{name[:80]!r} cannot be told from others; use {NAME_RULE}", path=(section, name))
         names[name] = plain
     return names
-
-
-def _network(name: str, network: Network) -> appspec.Network:
-    path = ("networks", name)
-    if network.driver not in ("", "bridge", "default"):
-        raise Unsupported(
-            f"the driver {network.driver[:40]!r} does not run on one device; use bridge", path=(*path, "driver")
-        )
-    if network.ipam.driver not in ("", "default"):
-        raise Unsupported("must be default", path=(*path, "ipam", "driver"))
-    if not network.enable_ipv4:
-        raise Unsupported("must be true", path=(*path, "enable_ipv4"))
-    blocks = network.ipam.config
-    for at, block in enumerate(blocks):
-        if not block.subnet:
-            raise Unsupported("needs a subnet", path=(*path, "ipam", "config", at))
-    simple = len(blocks) == 1 and not blocks[0].ip_range and not blocks[0].aux_addresses
-    pools = [
-        specified(
-            (*path, "ipam", "config", at),
-            partial(
-                appspec.Pool,
-                subnet=block.subnet,
-                gateway=block.gateway,
-                ip_range=block.ip_range,
-                aux_addresses=block.aux_addresses,
-            ),
-        )
-        for at, block in enumerate(blocks)
-    ]
-    return specified(
-        path,
-        lambda: appspec.Network(
-            internal=network.internal,
-            labels=network.labels,
-            options=network.driver_opts,
-            subnet=pools[0].subnet if simple else "",
-            gateway=pools[0].gateway if simple else "",
-            pools=() if simple else tuple(pools),
-            ipam_options=network.ipam.options,
-            enable_ipv6=network.enable_ipv6,
-        ),
-    )
-
-
-def _volume(name: str, volume: Volume) -> appspec.Volume:
-    if volume.driver not in ("", "local", "default"):
-        message = f"the driver {volume.driver[:40]!r} is not on devices; use local"
-        raise Unsupported(message, path=("volumes", name, "driver"))
-    return specified(("volumes", name), lambda: appspec.Volume(options=volume.driver_opts, labels=volume.labels))

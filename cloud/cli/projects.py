@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cloud.cli.project_files import chosen_files
+from compose.errors import Unsupported
 from compose.load import load
+from compose.locate import documents_of, written_at
 from compose.project import Project
-from compose.refusals import refuse
+from compose.refusals import verdict
 
 
 def load_project(
@@ -24,6 +26,11 @@ def load_project(
     return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
 
 
-def judged(project: Project) -> tuple[str, ...]:
+def judged(project: Project, files: Sequence[Path]) -> tuple[str, ...]:
     """Return a line for each thing that a device would ignore; raise `Refused` for the first that it would not run."""
-    return (*project.warnings, *refuse(project))
+    found = verdict(project)
+    if found.refused:
+        first = found.refused[0]
+        place = written_at(first.path, documents_of(files, project.folder))
+        raise Unsupported(first.why, place=place, path=(first.path,))
+    return (*project.warnings, *found.ignored)

@@ -26,6 +26,7 @@ def push(
     from cloud.cli import answers
     from cloud.cli.connect import connected
     from cloud.cli.progress import shown_progress
+    from cloud.cli.project_files import chosen_files
     from cloud.cli.projects import judged, load_project
     from compose.build import connect, publish_images
     from compose.to_appspec import app_spec
@@ -34,7 +35,7 @@ def push(
     project = load_project(
         files or (), environment=here.variables, env_files=env_file or (), profiles=profile or (), name=name
     )
-    for warning in judged(project):
+    for warning in judged(project, chosen_files(files or (), here.variables)):
         note(f"warning: {warning}")  # and what cannot run on a device is refused here, before anything is built
     with connected(context) as client:
 

@@ -239,7 +239,6 @@ LATER_SPEC = AppSpec.model_validate(
                 "configs": [{"source": "buoys", "target": "/etc/buoys", "uid": 1, "gid": 2, "mode": 0o440}],
                 "secrets": [{"source": "key", "target": "/run/secrets/key"}],
                 "update": {
-                    "order": "start-first",
                     "parallelism": 2,
                     "delay_ms": 1000,
                     "failure_action": "rollback",
@@ -269,6 +268,10 @@ LATER_SPEC = AppSpec.model_validate(
                 "redis": True,
                 "display": "auto",
                 "lock": True,
+            },
+            "buoy": {
+                "image": {"repository": "oaaaaaaaaaaa/aaaaaaaaaaaa/buoy", "digest": "sha256:" + "5" * 64},
+                "update": {"order": "start-first"},
             },
         },
         "networks": {

@@ -42,11 +42,11 @@ def config(target: str = "/etc/c", source: str = "c") -> dict[str, Any]:
         ({"network_mode": "service:db"}, "services.web: it joins service 'db', so it must depend on it"),
         ({"volumes_from": ["db:ro"]}, "services.web: it joins service 'db', so it must depend on it"),
         (AFTER_DB | {"ipc": "service:db"}, "services.web.ipc: service 'db' must have ipc: shareable"),
-        (JOINED | {"ports": [{"target": 80}]}, "services.web.ports: it belongs to whose network is joined"),
-        (JOINED | {"hostname": "h"}, "services.web.hostname: it belongs to"),
-        (JOINED | {"extra_hosts": {"a": "1"}}, "services.web.extra_hosts: it belongs to"),
-        (JOINED | {"telemetry": {"access": "tcp"}}, "services.web.telemetry: tcp needs a network of its own"),
-        ({"oom_kill_disable": True}, "services.web.oom_kill_disable: without mem_limit"),
+        (JOINED | {"ports": [{"target": 80}]}, "ports: it belongs to whose network is joined"),
+        (JOINED | {"hostname": "h"}, "hostname: it belongs to"),
+        (JOINED | {"extra_hosts": {"a": "1"}}, "extra_hosts: it belongs to"),
+        (JOINED | {"telemetry": {"access": "tcp"}}, "x-skerry.telemetry: tcp needs a network of its own"),
+        ({"oom_kill_disable": True}, "oom_kill_disable: without mem_limit"),
         ({"mem_swappiness": 101}, "less than or equal to 100"),
         ({"cpuset": "all"}, "String should match pattern"),
         ({"device_cgroup_rules": ["a *:* rwm; b"]}, "String should match pattern"),
@@ -56,26 +56,27 @@ def config(target: str = "/etc/c", source: str = "c") -> dict[str, Any]:
         (config("etc"), "String should match pattern"),
         (config(source="d"), "services.web.configs: there is no config 'd'"),
         ({"secrets": [{"source": "c", "target": "/x"}]}, "services.web.secrets: there is no secret 'c'"),
-        (config() | {"read_only": True}, "services.web.configs: the engine cannot put a file into a service that is"),
+        (config() | {"read_only": True}, "configs: the engine cannot put a file into a service that is"),
         (config("/run/c") | {"mounts": [{"type": "tmpfs", "target": "/run"}]}, "hidden by the mount of /run"),
-        (config("/dev/c"), "services.web.configs: /dev/c would be hidden by the mount of /dev"),
+        (config("/dev/c"), "configs: /dev/c would be hidden by the mount of /dev"),
         (
             {"update": {"order": "start-first"}, "ports": [{"target": 80, "published": 8080}]},
-            "services.web.update: start-first cannot be, two containers cannot both have the device's port 8080",
+            "deploy.update_config.order: start-first cannot be, two containers cannot both have the "
+            "device's port 8080; use stop-first",
         ),
         ({"replicas": 0}, "greater than or equal to 1"),
         ({"replicas": 65}, "less than or equal to 64"),
         (
             {"replicas": 3, "ports": [{"target": 80, "published": 65534}]},
-            "services.web.ports: 65534 leaves no port for each of 3 replicas",
+            "ports: no port of the device is left for each of 3 replicas",
         ),
         (
             {"replicas": 2, "networks": {"n": {"ipv4_address": "10.0.0.2"}}},
-            "services.web.networks.n.ipv4_address: 2 replicas cannot share it",
+            "networks.n.ipv4_address: 2 replicas cannot share 10.0.0.2",
         ),
         (
             {"replicas": 2, "networks": {"n": {"mac_address": "02:42:ac:11:00:02"}}},
-            "services.web.networks.n.mac_address: 2 replicas cannot share it",
+            "networks.n.mac_address: 2 replicas cannot share 02:42:ac:11:00:02",
         ),
         ({"post_start": [{"command": []}]}, "at least 1 item"),
         ({"pre_stop": [{"command": ["a"], "image": "b"}]}, "Extra inputs are not permitted"),
@@ -149,4 +150,4 @@ def test_a_device_that_does_not_know_the_later_keys_is_not_told_of_those_left_at
 
 
 def test_the_digest_of_the_later_keys_is_a_constant_of_the_protocol() -> None:
-    assert LATER_SPEC.digest == "sha256:3298f8d7fe004244709b3448a32fff11709b5178284f844a4ddeb820a158718a"
+    assert LATER_SPEC.digest == "sha256:bccb79172b70b767c0e1cb06c9a7f45b27579d4fff29086db32c74c33080500d"

@@ -14,12 +14,12 @@ name: hello
 services:
   web:
     image: web
-    network_mode: container:other
+    pid: container:other
     external_links: [db]
   shell:
     image: shell
     attach: true
-    x-skerry: {display: require}
+    restart: sometimes
   next:
     image: next
     ports: ["80:80"]
@@ -42,7 +42,7 @@ def test_everything_that_is_refused_is_told_with_its_line(
     document = json.loads(capsys.readouterr().out)
     found = {refusal["key"]: (refusal["file"], refusal["line"]) for refusal in document["refused"]}
     assert found["services.web.external_links"] == ("compose.yaml", 6)
-    assert found["services.shell.x-skerry.display"] == ("compose.yaml", 10)
+    assert found["services.shell.restart"] == ("compose.yaml", 10)
     assert found["services.next.deploy.update_config.order"] == ("compose.yaml", 14)
     assert document["runs"] == ["arm"]
     assert document["error"]["reason"] == "compose_unsupported"

@@ -252,7 +252,7 @@ def test_a_project_is_printed_checked_and_refused(
     assert json.loads(capsys.readouterr().out)["services"]["web"]["image"] == "web:7"
     assert shell.run("app", "check", str(file)) == 0
     assert capsys.readouterr().out == "hello: 1 service can run on a device\n"
-    file.write_text("services:\n  web:\n    image: web\n    network_mode: container:other\n")
+    file.write_text("services:\n  web:\n    image: web\n    network_mode: bridge\n")
     assert shell.run("app", "check", str(file), "--json") == 1
     assert "network_mode" in json.loads(capsys.readouterr().out)["error"]["message"]
 

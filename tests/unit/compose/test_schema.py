@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from compose.errors import ComposeError, Unsupported
-from compose.refusals import refuse_what_is_not_carried_out
+from compose.errors import ComposeError
 from compose.schema import CONFIG, NETWORK, SECRET, SERVICE, VOLUME, schema
 from compose.service_keys import SERVICE_KEYS
 from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
-from tests.unit.compose.conftest import Load, LoadService
+from tests.unit.compose.conftest import LoadService
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "compose.md"
 
@@ -75,17 +74,3 @@ def test_telemetry_is_a_word_or_a_switch(load_service: LoadService, written: str
 def test_what_is_no_key_or_word_of_ours_is_refused(load_service: LoadService, text: str) -> None:
     with pytest.raises(ComposeError, match=r"services\.web\.x-skerry"):
         load_service(f"x-skerry: {text}")
-
-
-@pytest.mark.parametrize("text", ["redis: true", "display: auto", "display: require", "lock: true"])
-def test_what_this_version_cannot_do_is_refused_by_name(load_text: Load, text: str) -> None:
-    project = load_text(f"services: {{web: {{image: a, x-skerry: {{{text}}}}}}}")
-    with pytest.raises(
-        Unsupported, match=rf"services\.web\.x-skerry\.{text.partition(':')[0]}: is refused: this version"
-    ):
-        refuse_what_is_not_carried_out(project)
-
-
-def test_what_is_switched_off_is_not_refused(load_text: Load) -> None:
-    text = "{telemetry: true, redis: false, display: off, lock: false}"
-    refuse_what_is_not_carried_out(load_text(f"services: {{web: {{image: a, x-skerry: {text}}}}}"))

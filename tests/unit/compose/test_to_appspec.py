@@ -7,6 +7,7 @@ import pytest
 from broker.appspec import AppSpec, Image
 from compose.errors import Unsupported
 from compose.project import Project
+from compose.running import running
 from compose.to_appspec import Converted, check, converted
 from tests.unit.compose.conftest import Load
 
@@ -14,7 +15,7 @@ IMAGE = Image(repository="o/a/web", digest="sha256:" + "1" * 64)
 
 
 def convert(project: Project, *, on_this_machine: bool = False) -> Converted:
-    return converted(project, dict.fromkeys(project.services, IMAGE), on_this_machine=on_this_machine)
+    return converted(project, dict.fromkeys(running(project).services, IMAGE), on_this_machine=on_this_machine)
 
 
 def web(load_text: Load, lines: str, more: str = "") -> dict[str, object]:
@@ -110,11 +111,21 @@ def test_a_key_becomes_its_field(load_text: Load, lines: str, expected: dict[str
         ("network_mode: bridge", "remove it"),
         ("restart: sometimes", "is not one of"),
         ("restart: always:3", "is not one of"),
-        ("scale: 2", "runs one container"),
-        ("deploy: {replicas: 0}", "runs one container"),
+        ("scale: 65", r"services.web.scale: is 65; a device runs up to 64"),
+        ("deploy: {replicas: 65}", r"services.web.deploy.replicas: is 65; a device runs up to 64"),
         ("deploy: {mode: global-job}", "must be replicated or global"),
         ("deploy: {restart_policy: {condition: never}}", "is not one of"),
-        ("ports: ['8000-8010:80']", "name one port"),
+        (
+            "scale: 2\nports: ['8000:80']",
+            r"ports\[0\]: 8000 is not enough for 2 replicas; publish a range such as 8000-8001",
+        ),
+        ("scale: 3\nports: ['80', '8000-8001:80']", r"ports\[1\]: 8000-8001 is not enough for 3 replicas"),
+        (
+            "scale: 2\nnetworks: {default: {ipv4_address: 10.0.0.5}}",
+            r"networks.default.ipv4_address: 2 replicas cannot",
+        ),
+        ("scale: 2\nmac_address: '02:42:ac:11:00:02'", r"networks.default.mac_address: 2 replicas cannot share 02:42"),
+        ("post_start: [{command: []}]", r"services.web.post_start\[0\].command: "),
         ("tmpfs: /run:uid=me", "uid=me"),
         ("tmpfs: run", "absolute"),
         ("volumes: ['./x:/x']", "not on the device"),
@@ -133,12 +144,11 @@ def test_what_a_device_cannot_do_is_refused_with_its_key(load_text: Load, lines:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("networks: {default: {external: true}}", r"networks\.default\.external"),
+        ("networks: {default: {external: true, name: bridge}}", r"networks\.default\.external: 'bridge' is a mode"),
         ("networks: {default: {driver: overlay}}", "use bridge"),
         ("networks: {default: {ipam: {config: [{gateway: 10.0.0.1}]}}}", "needs a subnet"),
         ("networks: {default: {enable_ipv4: false}}", r"networks\.default\.enable_ipv4: must be true"),
         ("networks: {a.b: {}, a-b: {}}", "cannot be told from others"),
-        ("volumes: {v: {external: true}}", r"volumes\.v\.external"),
         ("volumes: {v: {driver: nfs}}", "use local"),
     ],
 )

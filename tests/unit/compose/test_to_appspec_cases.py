@@ -19,12 +19,6 @@ IMAGE = Image(repository="o/a/web", digest="sha256:" + "1" * 64)
 PREFIX = "balena-reject-rejections-"
 REFUSED = {
     "network-driver": "networks.custom_net.driver: the driver 'overlay' does not run on one device; use bridge",
-    "network-external": "networks.custom_net.external: is refused: it joins the device or another app, which an app "
-    "may not",
-    "pid-container": "services.service1.pid: 'container:abc123' is not possible on a device; it reaches another "
-    "app's; use service:NAME for one of this app",
-    "volume-external": "volumes.myvolume.external: is refused: it joins the device or another app, which an app may "
-    "not",
 }
 TAKEN = {
     "enable-ipv4": {"networks": {"default": {}}},
@@ -32,6 +26,9 @@ TAKEN = {
     "network-aux-addresses": {
         "networks": {"default": {"pools": [{"subnet": "172.16.0.0/24", "aux_addresses": {"host1": "172.16.0.2"}}]}}
     },
+    "network-external": {"networks": {"custom_net": {"external": "custom_net"}}},
+    "pid-container": {"services": {"service1": {"pid": "container:abc123"}}},
+    "volume-external": {"volumes": {"myvolume": {"external": "myvolume"}}},
     "service-deny-list": {"services": {"service1": {"blkio": {"weight": 300}}}},
 }
 

@@ -95,25 +95,20 @@ def test_a_service_of_the_app_may_be_joined_and_is_then_started_first(
 @pytest.mark.parametrize(
     ("lines", "key", "message"),
     [
-        ("network_mode: container:x", "network_mode", "another app's"),
-        ("pid: container:x", "pid", "another app's"),
-        ("ipc: container:x", "ipc", "another app's"),
-        ("volumes_from: ['container:x']", "volumes_from[0]", "another app's"),
+        ("network_mode: container:/x", "network_mode", "is not possible on a device"),
         ("external_links: [x]", "external_links", "joins the device or another app"),
-        ("use_api_socket: true", "use_api_socket", "joins the device or another app"),
         ("labels: {io.skerry.device: x}", "labels", "reserved"),
-        ("post_start: [{command: x}]", "post_start", "no engine has hooks"),
-        ("pre_stop: [{command: x}]", "pre_stop", "no engine has hooks"),
+        ("post_start: [{command: []}]", "post_start[0].command", "at least 1 item"),
         ("uts: private", "uts", "use host"),
         ("cpu_shares: 0.5", "cpu_shares", "whole number"),
         ("mac_address: '02:42:ac:11:00:02'\nnetwork_mode: none", "mac_address", "needs a network"),
         ("volumes: ['./x:/x']", "volumes[0]", "on this machine and not on the device"),
-        ("oom_kill_disable: true", "", "without mem_limit"),
+        ("oom_kill_disable: true", "oom_kill_disable", "without mem_limit"),
         ("deploy: {update_config: {max_failure_ratio: 2}}", "deploy.update_config.max_failure_ratio", "between 0"),
         ("configs: [{source: c, uid: me}]", "configs[0].uid", "must be a number"),
         ("read_only: true\nconfigs: [c]", "", "read_only"),
         ("tmpfs: /run\nsecrets: [s]", "", "hidden by the mount of /run"),
-        ("ports: ['80:80']\ndeploy: {update_config: {order: start-first}}", "", "use stop-first"),
+        ("ports: ['80:80']\ndeploy: {update_config: {order: start-first}}", "deploy.update_config.order", "stop-first"),
     ],
 )  # fmt: skip
 def test_what_no_device_does_is_refused_by_its_name(load_text: Load, lines: str, key: str, message: str) -> None:
@@ -216,11 +211,13 @@ networks:
 
 
 @pytest.mark.parametrize("section", ["networks", "volumes"])
-def test_what_is_external_is_refused_and_a_name_of_its_own_is_not_taken(load_text: Load, section: str) -> None:
+def test_what_is_external_is_named_and_a_name_of_its_own_is_not_taken(load_text: Load, section: str) -> None:
     used = {"networks": "networks: [n]", "volumes": "volumes: ['n:/d']"}[section]
     app = f"services: {{web: {{image: x, {used}}}}}\n{section}: "
-    with pytest.raises(Unsupported, match=rf"{section}\.n\.external: is refused: it joins the device or another app"):
-        convert(load_text(app + "{n: {external: true}}"))
+    for outside, name in (("{external: true}", "n"), ("{external: true, name: lan}", "lan")):
+        outer = convert(load_text(app + f"{{n: {outside}}}"))
+        assert getattr(outer.spec, section)["n"].model_dump(exclude_defaults=True) == {"external": name}
+        assert outer.warnings == ()
     made = convert(load_text(app + "{n: {name: of-another-app}}"))
     assert list(getattr(made.spec, section)) == ["n"]
     assert "of-another-app" not in made.spec.model_dump_json()
