@@ -32,6 +32,7 @@ def section(placed: Placed) -> AppSection:
         release=placed.instance.release,
         spec=placed.spec,
         variables=placed.instance.variables,
+        settings=placed.instance.settings,
         attempt=placed.instance.attempt,
     )
     return bare.model_copy(update={"digest": bare.computed_digest()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from broker.appspec import AppSpec
 from broker.canonical import digest
@@ -52,6 +53,28 @@ class Issuer:
         row = self._sealed(device, wanted, generation=generation, asked=asked, now_ms=now_ms)
         desired.add(tx, row)
         return row
+
+    def issue_all(
+        self, tx: Connection, devices: Sequence[DeviceRef], wanted: tuple[AppSection, ...], *, now_ms: int
+    ) -> Sequence[desired.Issued]:
+        """Issue the same to many devices with few statements; return what each has now, in their order.
+
+        Raises `Refused` (`desired_too_large`) without issuing to any of them.
+        """
+        names = [device.device for device in devices]
+        held, claimed = desired.newest_of(tx, names), presence.reported_of(tx, names)
+        asked, made = content(wanted), list[desired.Desired]()
+        for device in devices:
+            newest = held.get(device.device)
+            is_ours = newest is not None and newest.era == self._era
+            if newest is not None and is_ours and newest.content == asked:
+                continue
+            stored = newest.generation if newest is not None and is_ours else 0
+            generation = next_generation(self._era, stored, claimed.get(device.device, (0, 0)))
+            made.append(self._sealed(device, wanted, generation=generation, asked=asked, now_ms=now_ms))
+        desired.add_all(tx, made)
+        held |= {row.device: desired.Issued(row.device, row.era, row.generation, row.content) for row in made}
+        return [held[name] for name in names]
 
     def _sealed(
         self, device: DeviceRef, wanted: tuple[AppSection, ...], *, generation: int, asked: str, now_ms: int

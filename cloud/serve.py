@@ -19,6 +19,7 @@ from cloud.api.app import create_app
 from cloud.api.context import Context, Notices
 from cloud.config import Settings
 from cloud.courier import Courier
+from cloud.dispatcher import Dispatcher
 from cloud.household import Household
 from cloud.ingest.batch import BatchHandler
 from cloud.ingest.inbox import Inbox
@@ -71,6 +72,7 @@ class _Ways:
 
     publisher: Publisher
     courier: Courier
+    dispatcher: Dispatcher
     publishing: Transport  # the session of both
     inbox: Inbox
     verifiers: Verifiers
@@ -142,6 +144,7 @@ def _ways(ground: _Ground) -> _Ways:
     return _Ways(
         publisher=publisher,
         courier=courier,
+        dispatcher=Dispatcher(ground.database, ground.issuer, issued=publisher.wake, clock=ground.clock),
         publishing=publishing,
         inbox=inbox,
         verifiers=Verifiers(ground.database, ground.keys, ground.clock),
@@ -185,6 +188,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
         commands=Throttle(COMMANDS_PER_MINUTE),
         notices=Notices(
             issued=ways.publisher.wake,
+            due=ways.dispatcher.wake,
             commanded=ways.courier.wake,
             enrolled=ways.enrolled,
             broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
@@ -207,6 +211,7 @@ def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
         changed=ways.shown.changed,
     )
     household.thread("publisher", ways.publisher.run, wake=ways.publisher.wake)
+    household.thread("dispatcher", ways.dispatcher.run, wake=ways.dispatcher.wake)
     household.thread("courier", ways.courier.run, wake=ways.courier.wake)
     household.at_end(ways.publishing.stop)
     ways.publishing.start()

@@ -93,10 +93,12 @@ def delete(name: str, who: Deployer, context: Ctx, force: bool = False) -> Respo
             raise Refused("app_deployed", f"{name} is deployed to {len(running)} fleets")
         for instance in running:
             instances.delete(tx, instance.instance, now_ms=now_ms)
-            deploying.reissue(tx, context.issuer, who.org, instance.fleet, now_ms=now_ms)
+            deploying.reissue(tx, instance.fleet)
+            deploying.issue_page(tx, context.issuer, now_ms=now_ms, fleet=instance.fleet)
         apps.delete(tx, app.app, now_ms=now_ms)
         audit.add(tx, org=who.org, by=who.user_name, action="app.delete", subject=app.app, now_ms=now_ms)
     context.notices.issued()
+    context.notices.due()
     return Response(status_code=204)
 
 

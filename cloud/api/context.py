@@ -41,6 +41,7 @@ class Notices:
     """Whom changes are told to, after their transaction."""
 
     issued: Callable[[], None]
+    due: Callable[[], None]
     commanded: Callable[[], None]
     enrolled: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]

@@ -17,10 +17,8 @@ from cloud.api.context import Ctx
 from cloud.api.fleets import fleet_named
 from cloud.deploying import Wish
 from cloud.judge import judge
-from cloud.store import apps, audit, deployments, desired, devices, fleets, presence, status
-from cloud.store.database import Connection
-from cloud.store.deployments import Deployment
-from cloud.store.rows import Target
+from cloud.store import apps, audit, deployments, devices, fleets
+from cloud.store.deployments import Deployment, Reached
 
 router = APIRouter(tags=["deployments"])
 
@@ -38,24 +36,31 @@ class NewDeployment(BaseModel):
 
 @router.post("/v1/deployments", status_code=201)
 def create(body: NewDeployment, who: Deployer, context: Ctx) -> dict[str, Any]:
-    """Issue a release to every device of a fleet. `force` makes devices try again what they had judged as bad."""
+    """Issue a release to every device of a fleet; of a large one, to the first devices before this answers.
+
+    `force` makes devices try again what they had judged as bad, and not mind the app's update lock.
+    """
     now_ms = context.now_ms
     with context.database.write() as tx:
         app = app_named(tx, who.org, body.app)
         release = release_named(tx, app, body.release)
         fleet = fleet_named(tx, who.org, body.fleet)
         wish = Wish(who.org, app.app, fleet.fleet, release.digest, dict(body.variables), body.force, who.user_name)
-        deployment, issued = deploying.deploy(tx, context.issuer, wish, now_ms=now_ms)
+        deployment = deploying.deploy(tx, context.issuer, wish, now_ms=now_ms)
+        deploying.issue_page(tx, context.issuer, now_ms=now_ms, fleet=fleet.fleet, strict=True)
+        names = devices.names(tx, who.org)
+        reached = deployments.targets_of(tx, deployment.deployment)
         detail = f"{app.app} {release.digest} to {fleet.fleet}"
         subject = deployment.deployment
         audit.add(tx, org=who.org, by=who.user_name, action="deploy", subject=subject, detail=detail, now_ms=now_ms)
     context.notices.issued()
+    context.notices.due()
     shown = {"deployment": deployment.deployment, "instance": deployment.instance, "release": release.digest}
     context.feed.publish(who.org, "deployment", shown | {"app": app.name, "fleet": fleet.name})
     return shown | {
         "devices": [
-            {"device": device.device, "name": device.name, "era": row.era, "generation": row.generation}
-            for device, row in issued
+            {"device": one.device, "name": names[one.device], "era": one.era, "generation": one.generation}
+            for one in reached
         ]
     }
 
@@ -75,8 +80,8 @@ def one_deployment(deployment: str, who: Reader, context: Ctx) -> dict[str, Any]
         if found is None:
             raise Refused("not_found", f"there is no deployment {deployment[:80]!r}")
         names, fleet_names = apps.names(tx, who.org), devices.fleet_names(tx, who.org)
-        targets = [_target(tx, found, target) for target in deployments.targets_of(tx, found.deployment)]
-    return _summary(found, names, fleet_names) | {"devices": [target for target in targets if target is not None]}
+        reached = deployments.reached(tx, found.deployment)
+    return _summary(found, names, fleet_names) | {"devices": [_target(found.instance, one) for one in reached]}
 
 
 def _summary(found: Deployment, names: Mapping[str, str], fleet_names: Mapping[str, str]) -> dict[str, Any]:
@@ -91,26 +96,16 @@ def _summary(found: Deployment, names: Mapping[str, str], fleet_names: Mapping[s
     }
 
 
-def _target(tx: Connection, deployment: Deployment, target: Target) -> dict[str, Any] | None:
-    device = devices.get(tx, deployment.org, target.device)
-    if device is None:
-        return None
-    seen, reported = presence.get(tx, target.device), status.get(tx, target.device)
-    newest = desired.named(tx, target.device)
-    judgement = judge(
-        target,
-        deployment.instance,
-        accepted=seen.accepted,
-        status=reported.status if reported else None,
-        newest=newest[0] if newest else None,
-    )
+def _target(instance: str, reached: Reached) -> dict[str, Any]:
+    judgement = judge(reached.target, instance, accepted=reached.accepted, status=reached.status, newest=reached.newest)
     return {
-        "device": device.device,
-        "name": device.name,
-        "era": target.era,
-        "generation": target.generation,
+        "device": reached.target.device,
+        "name": reached.name,
+        "era": reached.target.era,
+        "generation": reached.target.generation,
         "state": judgement.state,
+        "phase": judgement.phase,
         "message": judgement.message,
-        "online": seen.online,
-        "last_seen_ms": seen.last_seen_ms,
+        "online": reached.online,
+        "last_seen_ms": reached.last_seen_ms,
     }

@@ -189,6 +189,7 @@ class Target(Answer):
     name: str = ""
     generation: int | None = None
     state: str = "pending"
+    phase: str = ""
     message: str | None = None
     online: bool = False
     last_seen_ms: int | None = None

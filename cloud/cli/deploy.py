@@ -24,7 +24,9 @@ def deploy(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the devices until they run it.")] = False,
     timeout: Annotated[str, typer.Option(help="How long to watch: 300, 5m, 1h.")] = "300",
-    force: Annotated[bool, typer.Option("--force", help="Also where this release has failed before.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where it has failed before, and in spite of the app's lock.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a release the desired state of a fleet. Devices that are away follow when they come."""

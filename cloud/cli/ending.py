@@ -14,8 +14,12 @@ def ending(waited: Waited) -> tuple[int, str]:
     verdict = waited.verdict
     follow = _follow(verdict.unreachable)
     if verdict.failed:
-        where = f"failed on {named(verdict.failed)}; see: skerry device show {verdict.failed[0]}"
+        where = (
+            f"failed on {named(verdict.failed)}; see: skerry why {verdict.failed[0]} {waited.deployment.app}".rstrip()
+        )
         return exits.FAILED, "; ".join(part for part in (where, follow) if part)
+    if verdict.superseded and not waited.timed_out:
+        return exits.FAILED, f"superseded by a newer deployment on {named(verdict.superseded)}"
     if waited.timed_out:
         busy = f"still on the way: {named(verdict.going)}" if verdict.going else ""
         return exits.TIMED_OUT, "; ".join(part for part in ("timed out", busy, follow) if part)

@@ -11,30 +11,35 @@ from cloud.cli.render import printable
 
 CONVERGED = "converged"
 FAILED = "failed"
+SUPERSEDED = "superseded"
+ENDED = (CONVERGED, FAILED, SUPERSEDED)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`outcome` is `going` while a device that can be reached is on its way, or none has got there yet.
 
-    `unreachable` are devices that are offline and neither converged nor failed: they follow when they come.
+    `unreachable` are devices that are offline and have not ended: they follow when they come. `superseded` ones run,
+    or will run, what a newer deployment asks for.
     """
 
     outcome: Literal["going", "converged", "failed"]
     going: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
+    superseded: tuple[str, ...] = ()
 
 
 def judged(targets: Sequence[Target]) -> Verdict:
     """Return the verdict on a deployment to `targets`; one to no device at all has converged."""
     failed = tuple(target.label for target in targets if target.state == FAILED)
-    open_ = [target for target in targets if target.state not in (CONVERGED, FAILED)]
+    superseded = tuple(target.label for target in targets if target.state == SUPERSEDED)
+    open_ = [target for target in targets if target.state not in ENDED]
     going = tuple(target.label for target in open_ if target.online)
     unreachable = tuple(target.label for target in open_ if not target.online)
     if going or (unreachable and len(unreachable) == len(targets)):
-        return Verdict("going", going, failed, unreachable)
-    return Verdict("failed" if failed else "converged", going, failed, unreachable)
+        return Verdict("going", going, failed, unreachable, superseded)
+    return Verdict("failed" if failed or superseded else "converged", going, failed, unreachable, superseded)
 
 
 def changed(before: Sequence[Target], after: Sequence[Target]) -> list[str]:
@@ -46,8 +51,9 @@ def changed(before: Sequence[Target], after: Sequence[Target]) -> list[str]:
 
 def _line(target: Target) -> str:
     message = f": {target.message}" if target.message else ""
-    reach = "" if target.online or target.state in (CONVERGED, FAILED) else " (not reachable)"
-    return printable(f"{target.label}  {target.state}{message}{reach}")
+    reach = "" if target.online or target.state in ENDED else " (not reachable)"
+    phase = f" {target.phase}" if target.phase else ""
+    return printable(f"{target.label}  {target.state}{phase}{message}{reach}")
 
 
 def named(names: Sequence[str], some: int = 5) -> str:

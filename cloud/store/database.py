@@ -1,7 +1,9 @@
 """The database connection: SQLite as we run it, and transactions that either write or read.
 
-A writer takes the write lock at its start, so it never fails half-way for another writer. Each writing transaction
-counts `meta.counter` up: a database that was put back from a copy is recognised by a counter that went back.
+A writer takes the write lock at its start, so it never fails half-way for another writer. SQLite gives that lock to
+who happens to ask at the right moment, so writers of this process queue for it: in turn, and none is passed over. Each
+writing transaction counts `meta.counter` up: a database that was put back from a copy is recognised by a counter that
+went back.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from broker.errors import Passing
 from cloud.store.schema import meta
+from cloud.store.turns import Turns
 
 __all__ = ["Connection", "Database"]
 
@@ -30,6 +33,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.counter = 0
+        self._turns = Turns()
         self._engine = create_engine(
             f"sqlite:///{path}",
             pool_size=POOL_SIZE,
@@ -47,7 +51,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a transaction that holds the write lock; commit it at the end, durably, or undo it on any exception."""
-        with self._translated(), self._engine.connect() as plain:
+        with self._translated(), self._turns.mine(BUSY_TIMEOUT_S), self._engine.connect() as plain:
             tx = plain.execution_options(skerry_write=True)
             with tx.begin():
                 counted = tx.execute(update(meta).values(counter=meta.c.counter + 1).returning(meta.c.counter))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from broker.ids import DeviceRef
 from broker.messages import Generation
@@ -34,6 +34,16 @@ class Desired:
 
 
 @dataclass(frozen=True)
+class Issued:
+    """Which desired state a device has, and what it asks for."""
+
+    device: str
+    era: int
+    generation: int
+    content: str
+
+
+@dataclass(frozen=True)
 class Due:
     """An envelope to publish."""
 
@@ -59,6 +69,23 @@ def add(tx: Connection, row: Desired) -> None:
     if edge is not None:
         older = tuple_(desired.c.era, desired.c.generation) <= tuple_(edge.era, edge.generation)
         tx.execute(delete(desired).where(desired.c.device == row.device, older))
+
+
+def add_all(tx: Connection, rows: Sequence[Desired]) -> None:
+    """Add one row for each of many devices."""
+    if not rows:
+        return
+    tx.execute(insert(desired), [asdict(row) for row in rows])
+    order, newer_order = tuple_(desired.c.era, desired.c.generation), tuple_(_newer.c.era, _newer.c.generation)
+    above = select(func.count()).where(_newer.c.device == desired.c.device, newer_order > order).scalar_subquery()
+    tx.execute(delete(desired).where(desired.c.device.in_([row.device for row in rows]), above >= KEPT))
+
+
+def newest_of(tx: Connection, devices: Sequence[str]) -> dict[str, Issued]:
+    """Return the newest of each of these devices, without its bytes."""
+    columns = (desired.c.device, desired.c.era, desired.c.generation, desired.c.content)
+    found = select(*columns).where(desired.c.device.in_(devices), _NEWEST)
+    return {row[0]: Issued(*row) for row in tx.execute(found)}
 
 
 def newest(tx: Connection, device: str) -> Desired | None:

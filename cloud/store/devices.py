@@ -34,6 +34,11 @@ class Device:
 _COLUMNS = tuple(devices.c[name] for name in Device.__dataclass_fields__)
 
 
+def columns() -> Select[*tuple[Any, ...]]:
+    """Return a query for all that a `Device` holds of living ones, to be narrowed down."""
+    return select(*_COLUMNS).where(devices.c.deleted_ms.is_(None))
+
+
 def add(tx: Connection, device: Device) -> None:
     tx.execute(insert(devices).values(**asdict(device), shard=device.ref.shard))
 

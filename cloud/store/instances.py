@@ -20,6 +20,7 @@ def put(tx: Connection, instance: Instance, *, now_ms: int) -> None:
         "release": instance.release,
         "variables": json.dumps(dict(instance.variables), sort_keys=True),
         "attempt": instance.attempt,
+        "settings": json.dumps(dict(instance.settings), sort_keys=True),
         "changed_ms": now_ms,
     }
     changed = tx.execute(update(instances).where(instances.c.instance == instance.instance).values(**changing))
@@ -57,5 +58,5 @@ def _living(tx: Connection, *conditions: ColumnElement[bool]) -> Sequence[Instan
 
 
 def _instance(row: Sequence[Any]) -> Instance:
-    values = [*row[:5], json.loads(row[5]), row[6]]
+    values = [*row[:5], json.loads(row[5]), row[6], json.loads(row[7])]
     return Instance(*values)

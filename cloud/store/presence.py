@@ -44,6 +44,12 @@ def get(tx: Connection, device: str) -> Presence:
     return Presence(device) if row is None else _presence(row)
 
 
+def reported_of(tx: Connection, devices: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return the highest (era, generation) that each of these devices has claimed."""
+    found = select(_C.device, _C.reported_era, _C.reported_generation).where(_C.device.in_(devices))
+    return {row[0]: (row[1], row[2]) for row in tx.execute(found)}
+
+
 def of_org(tx: Connection, org: str) -> dict[str, Presence]:
     found = select(*_COLUMNS).join(devices, devices.c.device == _C.device).where(devices.c.org == org)
     return {row[0]: _presence(row) for row in tx.execute(found)}

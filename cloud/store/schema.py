@@ -30,6 +30,7 @@ _ID = String(12)
 _DIGEST = String(71)
 _ALIVE = text("deleted_ms IS NULL")
 _UNSENT = text("sent_ms IS NULL")
+_NOT_ISSUED = text("generation IS NULL")
 _COMMAND_OPEN = text("state IN ('waiting', 'sent')")
 
 
@@ -142,6 +143,7 @@ instances = _table(
     Column("release", _DIGEST, nullable=False),
     Column("variables", Text, nullable=False),
     Column("attempt", BigInteger, nullable=False),
+    Column("settings", Text, nullable=False, server_default="{}"),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
@@ -164,10 +166,12 @@ targets = _table(
     "targets",
     Column("deployment", _ID, ForeignKey("deployments.deployment"), primary_key=True),
     Column("device", _ID, ForeignKey("devices.device"), primary_key=True),
-    Column("era", BigInteger, nullable=False),
-    Column("generation", BigInteger, nullable=False),
+    Column("era", BigInteger),
+    Column("generation", BigInteger),
     Column("section", _DIGEST, nullable=False),
+    Index("ix_targets_open", "device", sqlite_where=_NOT_ISSUED, postgresql_where=_NOT_ISSUED),
 )
+due = _table("due", Column("device", _ID, ForeignKey("devices.device"), primary_key=True))
 desired = _table(
     "desired",
     Column("device", _ID, ForeignKey("devices.device"), primary_key=True),

@@ -112,7 +112,7 @@ class Cloud:
             passwords=passwords,
             logins=Throttle(20),
             commands=Throttle(20),
-            notices=Notices(lambda: None, lambda: None, self.enrolled.append, lambda: True),
+            notices=Notices(lambda: None, lambda: None, lambda: None, self.enrolled.append, lambda: True),
             clock=SystemClock(),
             store="s-1",
             version="0",

@@ -119,17 +119,20 @@ class Cloud:
     def deploy(self, ref: DeviceRef, **variables: str) -> desired.Desired:
         """Deploy the one app of the organisation, making it where needed."""
         with self.database.write() as tx:
-            app = apps.named(tx, ref.org, "web") or self._app(tx, ref.org)
+            app = apps.named(tx, ref.org, "web") or self.new_app(tx, ref.org)
             fleet = fleets.named(tx, ref.org, "default")
             release = releases.find(tx, app.app, "latest")
             assert fleet is not None
             assert release is not None
-            wish = Wish(ref.org, app.app, fleet.fleet, release.digest, variables, again=False, by="ann")
-            _, issued = deploying.deploy(tx, self.issuer, wish, now_ms=self.clock.wall_ms())
-        return next(row for device, row in issued if device.ref == ref)
+            wish = Wish(ref.org, app.app, fleet.fleet, release.digest, variables, force=False, by="ann")
+            deploying.deploy(tx, self.issuer, wish, now_ms=self.clock.wall_ms())
+            deploying.issue_page(tx, self.issuer, now_ms=self.clock.wall_ms())
+            newest = desired.newest(tx, ref.device)
+        assert newest is not None
+        return newest
 
-    def _app(self, tx: Connection, org: str) -> apps.App:
-        app = apps.App(new_id("a"), org, "web")
+    def new_app(self, tx: Connection, org: str, name: str = "web") -> apps.App:
+        app = apps.App(new_id("a"), org, name)
         apps.add(tx, app, now_ms=1)
         image = {"repository": f"{app.namespace}/web", "digest": "sha256:" + "0" * 64}
         spec = AppSpec.model_validate({"name": "web", "services": {"web": {"image": image}}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from cloud.cli.answers import Deployment, Target
@@ -15,7 +17,7 @@ def target(name: str, state: str, online: bool = True, message: str = "") -> Tar
 
 
 def end(*targets: Target, timed_out: bool = False) -> tuple[int, str]:
-    deployment = Deployment(deployment="x", fleet="boats", devices=targets)
+    deployment = Deployment(deployment="x", app="web", fleet="boats", devices=targets)
     return ending(Waited(deployment, judged(targets), timed_out))
 
 
@@ -31,6 +33,8 @@ def end(*targets: Target, timed_out: bool = False) -> tuple[int, str]:
         ([target("a", "failed"), target("b", "converged")], "failed"),
         ([target("a", "failed", online=False), target("b", "pending", online=False)], "failed"),
         ([target("a", "a state of a newer cloud")], "going"),
+        ([target("a", "superseded"), target("b", "converged")], "failed"),
+        ([target("a", "superseded"), target("b", "issuing")], "going"),
     ],
 )
 def test_a_deployment_is_decided_when_no_reachable_device_is_on_its_way(targets: list[Target], outcome: str) -> None:
@@ -42,6 +46,17 @@ def test_only_changes_are_told() -> None:
     after = [target("a", "updating", message="pulls"), target("b", "pending", online=False), target("c", "pending")]
     assert changed((), before) == ["a  pending", "b  pending (not reachable)"]
     assert changed(before, after) == ["a  updating: pulls", "c  pending"]
+
+
+def test_the_phase_of_an_update_is_told_behind_its_state() -> None:
+    phases = ["Fetching", "Waiting", "Switching", "Healthy"]
+    seen = [Target(device="d", name="a", state="updating", phase=phase, online=True) for phase in phases]
+    told = [changed([one], [other]) for one, other in itertools.pairwise(seen)]
+    assert told == [["a  updating Waiting"], ["a  updating Switching"], ["a  updating Healthy"]]
+
+
+def test_a_deployment_that_was_overtaken_ends_with_4() -> None:
+    assert end(target("a", "superseded"), target("b", "converged")) == (4, "superseded by a newer deployment on a")
 
 
 def test_all_converged_ends_with_0() -> None:
@@ -56,7 +71,7 @@ def test_devices_that_are_away_follow_later() -> None:
 
 
 def test_a_failure_ends_with_4_and_says_where_to_look() -> None:
-    assert end(target("a", "failed"), target("b", "converged")) == (4, "failed on a; see: skerry device show a")
+    assert end(target("a", "failed"), target("b", "converged")) == (4, "failed on a; see: skerry why a web")
 
 
 def test_a_failure_counts_more_than_the_time() -> None:

@@ -11,8 +11,9 @@ SPEC = AppSpec.model_validate(
 )
 
 
-def placed(tail: str, *, attempt: int = 0, **variables: str) -> Placed:
-    instance = Instance("i" + tail * 11, "o" + "a" * 11, "a" + "a" * 11, "f", SPEC.digest, variables, attempt)
+def placed(tail: str, *, attempt: int = 0, force: bool = False, **variables: str) -> Placed:
+    settings = {"force": True} if force else {}
+    instance = Instance("i" + tail * 11, "o" + "a" * 11, "a" + "a" * 11, "f", SPEC.digest, variables, attempt, settings)
     return Placed(instance, "web", SPEC)
 
 
@@ -35,6 +36,12 @@ def test_a_section_names_its_own_digest() -> None:
 def test_equal_fleets_give_equal_sections_in_any_order() -> None:
     one, other = placed("b"), placed("c")
     assert sections([one, other]) == sections([other, one])
+
+
+def test_ignoring_the_lock_is_a_setting_of_the_section() -> None:
+    assert section(placed("a")).settings == {}
+    assert section(placed("a", force=True)).settings == {"force": True}
+    assert section(placed("a", force=True)).digest != section(placed("a")).digest
 
 
 def test_content_changes_with_variables_and_with_another_attempt() -> None:

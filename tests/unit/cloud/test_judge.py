@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker.messages import Conn, Generation, InstanceStatus, Status
-from cloud.judge import judge
+from broker.messages import Condition, Conn, Generation, InstanceStatus, Status
+from cloud.judge import PHASES, judge
 from cloud.store.rows import Target
 
 INSTANCE = "i" + "a" * 11
@@ -39,9 +39,32 @@ def status(generation: int, state: str, section: str = WANTED) -> Status:
     ],
 )
 def test_the_state_of_a_target(accepted: Generation | None, reported: Status | None, state: str) -> None:
-    assert judge(TARGET, INSTANCE, accepted=accepted, status=reported, newest=at(5)).state == state
+    assert judge(TARGET, INSTANCE, accepted=accepted, status=reported, newest=(1, 5)).state == state
 
 
 def test_a_newer_deployment_supersedes_one_whose_section_is_gone() -> None:
-    judged = judge(TARGET, INSTANCE, accepted=at(6), status=status(6, "converged", OLD), newest=at(6))
-    assert (judged.state, judged.message) == ("accepted", "superseded by generation 6")
+    judged = judge(TARGET, INSTANCE, accepted=at(6), status=status(6, "converged", OLD), newest=(1, 6))
+    assert (judged.state, judged.message) == ("superseded", "superseded by generation 6")
+
+
+def test_a_target_that_nothing_was_issued_to_is_being_made_or_superseded() -> None:
+    def state(generation: int | None) -> str:
+        target = Target(TARGET.device, generation, generation, WANTED)
+        return judge(target, INSTANCE, accepted=at(9), status=status(9, "converged"), newest=(1, 9)).state
+
+    assert (state(None), state(0)) == ("issuing", "superseded")
+
+
+def test_the_most_telling_condition_is_the_phase_and_gives_the_message_where_there_is_none() -> None:
+    def phase(*holding: str) -> tuple[str, str]:
+        reported = status(5, "updating")
+        conditions = tuple(Condition(type=name, status=name in holding, message=f"{name}!") for name in PHASES)
+        (one,) = reported.instances
+        seen = reported.model_copy(update={"instances": (one.model_copy(update={"conditions": conditions}),)})
+        judged = judge(TARGET, INSTANCE, accepted=at(5), status=seen, newest=(1, 5))
+        return judged.phase, judged.message
+
+    assert phase() == ("", "")
+    assert phase("Fetching") == ("Fetching", "Fetching!")
+    assert phase("Healthy", "Switching", "Waiting") == ("Waiting", "Waiting!")
+    assert phase("RolledBack", "Healthy") == ("RolledBack", "RolledBack!")
