@@ -1,6 +1,7 @@
 """Stored batches opened for people: their elements with numbers, in the order in which the batches came, in pages.
 
-A cursor is `<arrival of a batch>.<the number in it to begin with>`.
+A cursor is `<arrival of a batch>.<the number in it to begin with>`. Pages go forward from one, or back from one or from
+the end: who wants the newest reads only these.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cloud.store.batches import StoredBatch
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ARRIVAL_MAX = 2**62
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def parse_cursor(text: str) -> Cursor:
     arrival, _, seq = text.partition(".")
     if not (arrival.isascii() and arrival.isdigit() and seq.isascii() and seq.isdigit() and len(text) < 40):
         raise Refused("bad_cursor", f"{text[:40]!r} is not a cursor: use the `next` of an earlier answer")
-    return Cursor(min(int(arrival), 2**62), int(seq))
+    return Cursor(min(int(arrival), ARRIVAL_MAX), int(seq))
 
 
 def elements(batch: StoredBatch, unpack: Callable[[bytes], list[T]]) -> list[Element[T]]:
@@ -88,3 +90,34 @@ def page(
                 found.append(element)
         at = Cursor(batches[-1].arrival + 1, 0)
     return found, at if at != Cursor() else None
+
+
+def page_back(
+    fetch: Callable[[int], Sequence[StoredBatch]],
+    unpack: Callable[[bytes], list[T]],
+    *,
+    before: Cursor | None,
+    limit: int,
+    wanted: Callable[[T], bool] = lambda _value: True,
+    wanted_batch: Callable[[StoredBatch], bool] = lambda _batch: True,
+) -> tuple[list[Element[T]], Cursor | None, Cursor | None]:
+    """Return the last `limit` wanted elements before a cursor, or of all, in their order; and two cursors: before which
+    there may be older ones, None when there are none, and from which on newer ones will be.
+
+    `fetch(arrival)` returns some batches up to that arrival, the newest first, and none at the end.
+    """
+    found: list[Element[T]] = []
+    end = before
+    at = ARRIVAL_MAX if before is None else before.arrival
+    while batches := fetch(at):
+        end = end or Cursor(batches[0].arrival + 1, 0)
+        for batch in filter(wanted_batch, batches):
+            for element in reversed(elements(batch, unpack)):
+                is_past = before is not None and (batch.arrival, element.seq) >= (before.arrival, before.seq)
+                if is_past or not wanted(element.value):
+                    continue
+                if len(found) == limit:
+                    return found[::-1], Cursor(found[-1].batch.arrival, found[-1].seq), end
+                found.append(element)
+        at = batches[-1].arrival - 1
+    return found[::-1], None, end

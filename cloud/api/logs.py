@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,10 +9,9 @@ from fastapi import APIRouter
 from broker.payloads import LINES, unpack_lines
 from cloud.api.auth import Reader
 from cloud.api.context import Ctx
-from cloud.api.telemetry import PAGE, Limit, device_id
-from cloud.decoded import page, parse_cursor
-from cloud.store import apps, batches, instances
-from cloud.store.batches import StoredBatch
+from cloud.api.telemetry import Limit, Wanted, device_id, read
+from cloud.store import apps, instances
+from cloud.store.batches import Of, StoredBatch
 
 router = APIRouter(tags=["logs"])
 
@@ -27,30 +25,28 @@ def logs(
     app: str = "",
     service: str = "",
     after: str = "",
+    before: str = "",
+    newest: bool = False,
     limit: Limit = 1000,
 ) -> dict[str, Any]:
-    """The app of a line is told by its stream, `<kind>:<app instance or app name>`."""
-    cursor = parse_cursor(after)
+    """Lines in the order in which they came: from `after` on, or, with `newest`, the last ones there are.
+
+    The app of a line is told by its stream, `<kind>:<app instance or app name>`.
+    """
     with context.database.read() as tx:
-        one = device_id(tx, who.org, device)
         names, by_instance = apps.names(tx, who.org), instances.apps_by_instance(tx, who.org)
 
         def app_of(batch: StoredBatch) -> str:
             tail = batch.stream.partition(":")[2]
             return names[by_instance[tail]] if tail in by_instance else tail
 
-        def fetch(arrival: int) -> Sequence[StoredBatch]:
-            return batches.from_arrival(
-                tx, who.org, at_least=arrival, format_=LINES, device=one, stream=None, limit=PAGE
-            )
-
-        found, following = page(
-            fetch,
+        found, cursors = read(
+            tx,
+            Of(who.org, LINES, device_id(tx, who.org, device)),
             unpack_lines,
-            after=cursor,
-            limit=limit,
-            wanted_batch=lambda batch: not app or app_of(batch) == app,
-            wanted=lambda line: not service or line.service == service,
+            Wanted(after, before, newest, limit),
+            only=lambda line: not service or line.service == service,
+            only_batch=lambda batch: not app or app_of(batch) == app,
         )
     return {
         "lines": [
@@ -65,5 +61,5 @@ def logs(
             }
             for element in found
         ],
-        "next": str(following) if following is not None else None,
+        **cursors,
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 
@@ -11,9 +12,9 @@ from broker.payloads import SAMPLES, unpack_samples
 from cloud.api.auth import Reader
 from cloud.api.context import Ctx
 from cloud.api.devices import device_named
-from cloud.decoded import page, parse_cursor
+from cloud.decoded import Cursor, Element, page, page_back, parse_cursor
 from cloud.store import batches, gaps
-from cloud.store.batches import StoredBatch
+from cloud.store.batches import Of, StoredBatch
 from cloud.store.database import Connection
 
 router = APIRouter(tags=["telemetry"])
@@ -21,22 +22,26 @@ router = APIRouter(tags=["telemetry"])
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 GAPS_MAX = 1000
 PAGE = 64  # batches read at once
+T = TypeVar("T")
 
 
 @router.get("/v1/telemetry")
 def telemetry(
-    *, who: Reader, context: Ctx, device: str = "", stream: str = "", after: str = "", limit: Limit = 1000
+    *,
+    who: Reader,
+    context: Ctx,
+    device: str = "",
+    stream: str = "",
+    after: str = "",
+    before: str = "",
+    newest: bool = False,
+    limit: Limit = 1000,
 ) -> dict[str, Any]:
-    cursor = parse_cursor(after)
+    """Samples in the order in which they came: from `after` on, or, with `newest`, the last ones there are."""
     with context.database.read() as tx:
         one = device_id(tx, who.org, device)
-
-        def fetch(arrival: int) -> Sequence[StoredBatch]:
-            return batches.from_arrival(
-                tx, who.org, at_least=arrival, format_=SAMPLES, device=one, stream=stream or None, limit=PAGE
-            )
-
-        found, following = page(fetch, unpack_samples, after=cursor, limit=limit)
+        of = Of(who.org, SAMPLES, one, stream or None)
+        found, cursors = read(tx, of, unpack_samples, Wanted(after, before, newest, limit))
         lost = gaps.of_org(tx, who.org, device=one, stream=stream or None, limit=GAPS_MAX)
     return {
         "samples": [
@@ -51,8 +56,54 @@ def telemetry(
             for element in found
         ],
         "gaps": [vars(gap) for gap in lost],
-        "next": str(following) if following is not None else None,
+        **cursors,
     }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which page of what is stored: `after` and `before` are cursors as they came."""
+
+    after: str
+    before: str
+    newest: bool
+    limit: int
+
+
+def read(
+    tx: Connection,
+    of: Of,
+    unpack: Callable[[bytes], list[T]],
+    wanted: Wanted,
+    *,
+    only: Callable[[T], bool] = lambda _value: True,
+    only_batch: Callable[[StoredBatch], bool] = lambda _batch: True,
+) -> tuple[list[Element[T]], dict[str, str | None]]:
+    """Return a page of elements, and the cursors to go on with, `next` and `previous`."""
+    after, before = parse_cursor(wanted.after), parse_cursor(wanted.before) if wanted.before else None
+    if not wanted.newest and before is None:
+        found, following = page(
+            lambda arrival: batches.from_arrival(tx, of, at_least=arrival, limit=PAGE),
+            unpack,
+            after=after,
+            limit=wanted.limit,
+            wanted=only,
+            wanted_batch=only_batch,
+        )
+        return found, {"next": _text(following), "previous": None}
+    found, previous, following = page_back(
+        lambda arrival: batches.back_from_arrival(tx, of, at_most=arrival, limit=PAGE),
+        unpack,
+        before=before,
+        limit=wanted.limit,
+        wanted=only,
+        wanted_batch=only_batch,
+    )
+    return found, {"next": _text(following), "previous": _text(previous)}
+
+
+def _text(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else str(cursor)
 
 
 def device_id(tx: Connection, org: str, id_or_name: str) -> str | None:

@@ -258,6 +258,7 @@ class Samples(Answer):
     samples: tuple[Sample, ...]
     gaps: tuple[Gap, ...] = ()
     next: str | int | None = None
+    previous: str | int | None = None
 
 
 class Line(Answer):
@@ -273,3 +274,4 @@ class Line(Answer):
 class Lines(Answer):
     lines: tuple[Line, ...]
     next: str | int | None = None
+    previous: str | int | None = None

@@ -29,7 +29,7 @@ def logs(
 
     with connected(context) as client:
         source, names = LineSource(client, device=device, app=app, service=service), DeviceNames(client)
-        lines, cursor = newest(source.page, keep=limit)
+        lines, cursor = newest(source.newest, keep=limit)
         if as_json and not follow:
             say_json({"lines": [line.plain() for line in lines], "next": cursor})
             return

@@ -1,9 +1,8 @@
-"""What the API gives in pages, oldest first: the newest of it, and what comes after. Link drops are waited through."""
+"""What the API gives in pages: the newest of it, and then what comes after. Link drops are waited through."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -13,22 +12,24 @@ from broker.errors import Passing
 T = TypeVar("T")
 Cursor = str | int | None
 Page = tuple[Sequence[T], Cursor]
+BackPage = tuple[Sequence[T], Cursor, Cursor]
 
 PAGE_SIZE = 1000
 POLL_S = 1.0
 RETRY = Backoff(first_s=1.0, max_s=30.0)
 
 
-def newest(fetch: Callable[[Cursor], Page[T]], *, keep: int) -> tuple[list[T], Cursor]:
-    """Return the last `keep` things there are, in their order, and the cursor after them."""
-    kept: deque[T] = deque(maxlen=keep)
-    cursor: Cursor = None
-    while True:
-        found, following = fetch(cursor)
-        kept.extend(found)
-        if following is None or following == cursor or len(found) < PAGE_SIZE:
-            return list(kept), following if following is not None else cursor
-        cursor = following
+def newest(fetch: Callable[[Cursor, int], BackPage[T]], *, keep: int) -> tuple[list[T], Cursor]:
+    """Return the last `keep` things there are, in their order, and the cursor after them.
+
+    `fetch(before, count)` returns up to `count` things before a cursor, or of all, and the cursors before and after.
+    """
+    found, previous, following = fetch(None, min(keep, PAGE_SIZE))
+    kept = list(found)
+    while previous is not None and len(kept) < keep:
+        found, previous, _ = fetch(previous, min(keep - len(kept), PAGE_SIZE))
+        kept[:0] = found
+    return kept, following
 
 
 def arriving(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud.cli.answers import Gap, Line, Lines, Sample
 from cloud.cli.answers import Samples as SamplesAnswer
 from cloud.cli.client import Client
-from cloud.cli.paging import PAGE_SIZE, Cursor, Page
+from cloud.cli.paging import PAGE_SIZE, BackPage, Cursor, Page
 from cloud.cli.render import moment, printable
 
 
@@ -26,6 +26,20 @@ class SampleSource:
         )
         self._gaps = list(answer.gaps)
         return answer.samples, answer.next
+
+    def newest(self, before: Cursor, count: int) -> BackPage[Sample]:
+        """Return the last samples before a cursor, or of all."""
+        answer = self._client.get(
+            "/v1/telemetry",
+            SamplesAnswer,
+            device=self._device,
+            stream=self._stream,
+            newest="true",
+            before=before,
+            limit=count,
+        )
+        self._gaps = list(answer.gaps)
+        return answer.samples, answer.previous, answer.next
 
     def page_with_gaps(self, after: Cursor) -> Page[Sample | Gap]:
         """Return the samples after a cursor, and then the gaps that are new."""
@@ -54,6 +68,11 @@ class LineSource:
         """Return the lines after a cursor."""
         answer = self._client.get("/v1/logs", Lines, **self._query, after=after, limit=PAGE_SIZE)
         return answer.lines, answer.next
+
+    def newest(self, before: Cursor, count: int) -> BackPage[Line]:
+        """Return the last lines before a cursor, or of all."""
+        answer = self._client.get("/v1/logs", Lines, **self._query, newest="true", before=before, limit=count)
+        return answer.lines, answer.previous, answer.next
 
 
 def element_text(name: str, element: Sample | Gap) -> str:

@@ -32,7 +32,7 @@ def telemetry(
 
     with connected(context) as client:
         source, names = SampleSource(client, device=device, stream=stream), DeviceNames(client)
-        samples, cursor = newest(source.page, keep=limit)
+        samples, cursor = newest(source.newest, keep=limit)
         gaps = source.new_gaps()
         if as_json and not follow:
             plain = {"samples": [one.plain() for one in samples], "gaps": [one.plain() for one in gaps]}

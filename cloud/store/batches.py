@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from broker.messages import Batch
 from cloud.ranges import Range
@@ -64,17 +64,34 @@ def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Rang
     return [(first, last) for first, last in tx.execute(found.order_by(_C.first))]
 
 
-def from_arrival(
-    tx: Connection, org: str, *, at_least: int, format_: str, device: str | None, stream: str | None, limit: int
-) -> Sequence[StoredBatch]:
-    """Return batches of the organisation in the order in which they came."""
-    found = select(*_COLUMNS).join(devices, devices.c.device == _C.device)
-    found = found.where(devices.c.org == org, _C.format == format_, _C.arrival >= at_least)
-    if device is not None:
-        found = found.where(_C.device == device)
-    if stream is not None:
-        found = found.where(_C.stream == stream)
+@dataclass(frozen=True)
+class Of:
+    """Which batches: an organisation's, of one format; of one device or stream where these are named."""
+
+    org: str
+    format: str
+    device: str | None = None
+    stream: str | None = None
+
+
+def from_arrival(tx: Connection, of: Of, *, at_least: int, limit: int) -> Sequence[StoredBatch]:
+    """Return batches in the order in which they came."""
+    found = _of(of).where(_C.arrival >= at_least)
     return [_batch(row) for row in tx.execute(found.order_by(_C.arrival).limit(limit))]
+
+
+def back_from_arrival(tx: Connection, of: Of, *, at_most: int, limit: int) -> Sequence[StoredBatch]:
+    """Return batches in the opposite order, the newest first."""
+    found = _of(of).where(_C.arrival <= at_most)
+    return [_batch(row) for row in tx.execute(found.order_by(_C.arrival.desc()).limit(limit))]
+
+
+def _of(of: Of) -> Select[*tuple[Any, ...]]:
+    found = select(*_COLUMNS).join(devices, devices.c.device == _C.device)
+    found = found.where(devices.c.org == of.org, _C.format == of.format)
+    if of.device is not None:
+        found = found.where(_C.device == of.device)
+    return found if of.stream is None else found.where(_C.stream == of.stream)
 
 
 def _row(device: str, batch: Batch) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def settle(tx: Connection, issued: Sequence[Issued], *, sections: Collection[str
     """Say of the open targets of devices which desired state carries their section, or that none ever will."""
     names = [one.device for one in issued]
     open_ = select(targets.c.section).where(targets.c.device.in_(names), targets.c.generation.is_(None)).distinct()
-    numbers = {"era": bindparam("e"), "generation": bindparam("g")}
+    numbers: dict[str, Any] = {"era": bindparam("e"), "generation": bindparam("g")}
     for section in {row[0] for row in tx.execute(open_)}.intersection(sections):
         carried = update(targets).where(
             targets.c.device == bindparam("d"), targets.c.generation.is_(None), targets.c.section == section

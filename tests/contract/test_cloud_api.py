@@ -29,6 +29,8 @@ from broker.codec import open_sealed
 from broker.enrollment import EnrollResponse, parse_token, registry_token_proof
 from broker.errors import Refused
 from broker.ids import DeviceRef
+from broker.messages import Batch, Conn, Instant
+from broker.payloads import LINES, SAMPLES, Line, Sample, pack_lines, pack_samples
 from broker.signing import Signatures
 from cloud import founding, keys, pki, registry
 from cloud.api.app import BODY_BYTES_MAX, create_app
@@ -40,7 +42,7 @@ from cloud.live import Feed
 from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.registry import RegistryTokens
-from cloud.store import desired, meta, schema
+from cloud.store import batches, desired, meta, schema
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
@@ -553,3 +555,47 @@ def test_commands_need_the_scope_to_deploy_and_are_seen_by_their_organisation_on
         tx.execute(update(schema.tokens).values(scopes="read"))
     assert reason(user.post("/v1/devices/pump-1/commands", verb="device.resync")) == (403, "forbidden")
     assert user.get(f"/v1/commands/{command}").status_code == 200
+
+
+def stored(user: User, device: str, numbers: range, format_: str) -> None:
+    """Store one batch as ingest does."""
+    payload = (
+        pack_samples([Sample(n, {"v": str(n)}) for n in numbers])
+        if format_ == SAMPLES
+        else pack_lines([Line(n, "web" if n % 2 else "db", "out", f"line {n}") for n in numbers])
+    )
+    batch = Batch(
+        conn=Conn(boot="a" * 32, count=1), n=1, stream="telemetry:web" if format_ == SAMPLES else "logs:web",
+        epoch=1, first=numbers[0], last=numbers[-1], at=Instant(boot="a" * 32, mono_ms=1, wall_ms=1), format=format_,
+        payload=payload,
+    )  # fmt: skip
+    with user.cloud.database.write() as tx:
+        batches.add(tx, [(device, batch)], now_ms=1)
+
+
+def test_the_newest_samples_are_read_from_the_end_and_older_ones_before_them(cloud: Cloud) -> None:
+    user = cloud.login()
+    device = Joining("pump").enroll(user).device
+    for first in range(1, 1000, 10):
+        stored(user, device, range(first, first + 10), SAMPLES)
+
+    def ask(query: str) -> tuple[list[int], Any, Any]:
+        answer = user.get(f"/v1/telemetry?device=pump&limit=15{query}").json()
+        return [one["seq"] for one in answer["samples"]], answer["previous"], answer["next"]
+
+    newest, previous, following = ask("&newest=true")
+    assert newest == list(range(986, 1001))
+    older, _, _ = ask(f"&before={previous}")
+    assert older == list(range(971, 986))
+    assert ask(f"&after={following}")[0] == []
+    stored(user, device, range(1001, 1003), SAMPLES)
+    assert ask(f"&after={following}")[0] == [1001, 1002]
+
+
+def test_the_newest_lines_of_a_service_are_read_from_the_end(cloud: Cloud) -> None:
+    user = cloud.login()
+    device = Joining("pump").enroll(user).device
+    stored(user, device, range(1, 101), LINES)
+    answer = user.get("/v1/logs?newest=true&limit=3&service=web&app=web").json()
+    assert [line["text"] for line in answer["lines"]] == ["line 95", "line 97", "line 99"]
+    assert user.get("/v1/logs?newest=true&app=other").json()["lines"] == []

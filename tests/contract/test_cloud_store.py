@@ -196,9 +196,8 @@ class Device:
 
     def stored(self) -> list[tuple[int, int]]:
         with self.cloud.database.read() as tx:
-            found = batches.from_arrival(
-                tx, self.ref.org, at_least=0, format_=SAMPLES, device=self.ref.device, stream=None, limit=100
-            )
+            of = batches.Of(self.ref.org, SAMPLES, self.ref.device)
+            found = batches.from_arrival(tx, of, at_least=0, limit=100)
         return [(batch.first, batch.last) for batch in found]
 
 

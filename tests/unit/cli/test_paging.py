@@ -8,7 +8,7 @@ import pytest
 
 from broker.errors import Passing
 from cloud.cli.answers import Gap, Line, Sample
-from cloud.cli.paging import PAGE_SIZE, Cursor, Page, arriving, newest
+from cloud.cli.paging import PAGE_SIZE, BackPage, Cursor, Page, arriving, newest
 from cloud.cli.samples import element_text, line_text
 
 
@@ -17,18 +17,28 @@ class Numbers:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.asked = 0
 
     def page(self, after: Cursor) -> Page[int]:
         first = int(after or 0)
         last = min(first + PAGE_SIZE, self.count)
         return range(first, last), last or None
 
+    def back(self, before: Cursor, count: int) -> BackPage[int]:
+        self.asked += count
+        last = self.count if before is None else int(before)
+        first = max(0, last - count)
+        return range(first, last), first or None, self.count or None
+
 
 @pytest.mark.parametrize("count", [0, 1, PAGE_SIZE, PAGE_SIZE + 1, 3 * PAGE_SIZE])
 def test_the_newest_are_kept(count: int) -> None:
-    found, cursor = newest(Numbers(count).page, keep=5)
-    assert found == list(range(count))[-5:]
-    assert cursor == (count or None)
+    for keep in (1, 5, PAGE_SIZE, PAGE_SIZE + 1, 2 * PAGE_SIZE + 3):
+        numbers = Numbers(count)
+        found, cursor = newest(numbers.back, keep=keep)
+        assert found == list(range(count))[-keep:]
+        assert cursor == (count or None)
+        assert numbers.asked <= keep, "nothing is read that is not wanted"
 
 
 def test_what_comes_later_is_given_once() -> None:
@@ -39,7 +49,7 @@ def test_what_comes_later_is_given_once() -> None:
         next(pauses)
         numbers.count += 2
 
-    _, cursor = newest(numbers.page, keep=5)
+    _, cursor = newest(numbers.back, keep=5)
     assert list(itertools.islice(arriving(numbers.page, cursor, pause=pause, lost=print), 5)) == [3, 4, 5, 6, 7]
 
 

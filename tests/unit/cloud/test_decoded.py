@@ -8,7 +8,7 @@ import pytest
 
 from broker.errors import Refused
 from broker.payloads import SAMPLES, Sample, pack_samples, unpack_samples
-from cloud.decoded import Cursor, elements, page, parse_cursor
+from cloud.decoded import Cursor, elements, page, page_back, parse_cursor
 from cloud.store.batches import StoredBatch
 
 
@@ -44,6 +44,44 @@ def test_pages_of_any_size_give_everything_once(limit: int) -> None:
         if not some:
             break
     assert found == [1, 2, 3, 4, 7, 8, 9, 10]
+
+
+def back(arrival: int) -> Sequence[StoredBatch]:
+    return [one for one in reversed(STORED) if one.arrival <= arrival][:2]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 100])
+def test_pages_of_any_size_give_everything_once_backwards(limit: int) -> None:
+    found: list[int] = []
+    before, ends = None, set()
+    while True:
+        some, before, end = page_back(back, unpack_samples, before=before, limit=limit)
+        found[:0] = [element.seq for element in some]
+        ends.add(str(end))
+        if before is None:
+            break
+    assert found == [1, 2, 3, 4, 7, 8, 9, 10]
+    assert "7.0" in ends, "the first page tells where newer ones will be"
+
+
+def test_the_newest_go_on_with_what_comes_later() -> None:
+    some, _, end = page_back(back, unpack_samples, before=None, limit=2)
+    assert [element.seq for element in some] == [9, 10]
+    assert end is not None
+    assert page(fetch, unpack_samples, after=end, limit=10) == ([], end)
+
+
+def test_nothing_at_all_has_no_cursors() -> None:
+    assert page_back(lambda _: [], unpack_samples, before=None, limit=2) == ([], None, None)
+
+
+def test_only_what_is_wanted_counts_backwards_as_well() -> None:
+    some, previous, _ = page_back(
+        back, unpack_samples, before=None, limit=2, wanted=lambda sample: sample.at_ms % 2 == 0
+    )
+    assert [element.seq for element in some] == [8, 10]
+    assert str(previous) == "5.8"
+    assert page_back(back, unpack_samples, before=None, limit=2, wanted_batch=lambda b: b.arrival == 9)[0] == []
 
 
 def test_a_payload_that_is_not_of_its_format_is_left_out() -> None:
