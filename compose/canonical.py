@@ -79,8 +79,6 @@ def canonical(
         model = completed(model, project)
         model = with_environment(model, variables, _reader(source))
         validate(model)
-        if not table_of(model.nodes.get("services")).nodes:
-            raise ComposeError("there are no services to run; add some, or activate a profile")
         document = plain(model)
         assert isinstance(document, dict)
         return Canonical(project, folder, document, variables, tuple(warnings)[:WARNINGS_MAX])

@@ -108,7 +108,7 @@ def _with_default_network(service: Table) -> Table:
     if text_of(service.nodes.get("network_mode")) or "provider" in service.nodes:
         return service
     networks = service.nodes.get("networks")
-    if isinstance(networks, Table) and (networks.nodes or networks.place.line):
+    if isinstance(networks, Table) and networks.nodes:
         return service
     return service.having(networks=Table({DEFAULT_NETWORK: Scalar(None)}))
 

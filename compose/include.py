@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from compose.errors import ComposeError, Path, Place
 from compose.tree import Items, Table, plain, table_of, text_of
 
-SECTIONS = ("services", "networks", "volumes", "secrets", "configs", "models")
+SECTIONS = ("services", "networks", "volumes", "secrets", "configs", "models", "jobs")
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ _SERVICE: dict[str, Row] = {
     **_rows(Fate.IGNORED, _OTHER_SYSTEMS, "isolation", "cpu_count", "cpu_percent"),
     **_rows(Fate.REFUSED, _HOST, "external_links"),
     **_rows(Fate.REFUSED, "it is for Windows", "credential_spec"),
+    **_rows(Fate.REFUSED, _NO_FIELD, "umask"),
     **_rows(Fate.REFUSED, "nothing on a device provides it", "models", "provider"),
 }
 
@@ -174,6 +175,7 @@ _INSIDE: dict[str, Row] = {
     **_rows(Fate.IGNORED, "it has no effect on Linux", "volumes[].consistency"),
     **_rows(Fate.IGNORED, "devices have no labels of SELinux", "volumes[].bind.selinux"),
     **_rows(Fate.REFUSED, _NO_FIELD, "volumes[].image"),
+    "networks.*.use_service_name_alias": Row(Fate.REFUSED, "false: a service is always found by its name"),
     **_rows(Fate.IGNORED, "labels stand with the volume itself", "volumes[].volume.labels"),
 }
 
@@ -234,7 +236,11 @@ TOP_LEVEL: Mapping[str, Row] = {
     "include": Row(Fate.SUPPORTED, "files on the developer's machine"),
     "version": Row(Fate.IGNORED, "it is obsolete"),
     "models": Row(Fate.SUPPORTED, "only what no service uses"),
+    "jobs": Row(Fate.REFUSED, "a device runs services; make it one that ends, with restart: no"),
 }
+
+
+_ON_UNLESS_FALSE = frozenset({"networks.*.use_service_name_alias"})  # only false asks for something
 
 
 def _divided(rows: Mapping[str, Row]) -> frozenset[str]:
@@ -243,6 +249,13 @@ def _divided(rows: Mapping[str, Row]) -> frozenset[str]:
 
 
 _DIVIDED: Mapping[str, frozenset[str]] = {section: _divided(rows) for section, rows in ROWS.items()}
+
+
+def judged_top(rest: Mapping[str, Plain]) -> Iterator[Judged]:
+    """Return the sections of a project that are ignored or refused."""
+    for section in sorted(rest.keys() & TOP_LEVEL.keys()):
+        if TOP_LEVEL[section].fate is not Fate.SUPPORTED and rest[section]:
+            yield Judged(section, TOP_LEVEL[section])
 
 
 def judged(section: str, name: str, part: Mapping[str, Plain]) -> Iterator[Judged]:
@@ -266,7 +279,8 @@ def _judged(section: str, value: Plain, pattern: str, path: str) -> Iterator[Jud
             inner = f"{pattern}.*"
         row = rows.get(inner, Row(Fate.SUPPORTED) if key.startswith("x-") else Row(Fate.REFUSED, _NO_FIELD))
         if row.fate is not Fate.SUPPORTED:
-            if not _switched_off(value[key]):
+            asks = value[key] is False if inner in _ON_UNLESS_FALSE else not _switched_off(value[key])
+            if asks:
                 yield Judged(f"{path}.{key}", row)
         elif inner in _DIVIDED[section]:
             yield from _judged(section, value[key], inner, f"{path}.{key}")

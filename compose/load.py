@@ -43,6 +43,8 @@ def typed(found: Canonical) -> Project:
     """Return a canonical document as a `Project`, with the contents that its services use."""
     rest = dict(found.document)
     rest.pop("name", None)
+    if not rest.get("services"):
+        raise ComposeError("there are no services to run; add some, or activate a profile")
     sections = {section: rest.pop(section, {}) for section in ("services", "networks", "volumes", "secrets", "configs")}
     try:
         project = Project(

@@ -38,6 +38,7 @@ def resolved(file: Table, resolve: Resolve) -> Table:
     """Return a canonical file with every path absolute."""
     inner: Mapping[str, Callable[[Table, Resolve], Table]] = {
         "services": _service,
+        "jobs": _service,
         "volumes": _volume,
         "secrets": _file,
         "configs": _file,
@@ -60,6 +61,10 @@ def _service(service: Table, resolve: Resolve) -> Table:
     for key, change in _SERVICE_CHANGES.items():
         if key in nodes:
             nodes[key] = change(nodes[key], resolve)
+    hooks = nodes.get("pre_start")
+    if isinstance(hooks, Items):
+        inner = tuple(_service(hook, resolve) if isinstance(hook, Table) else hook for hook in hooks.nodes)
+        nodes["pre_start"] = replace(hooks, nodes=inner)
     return replace(service, nodes=nodes)
 
 

@@ -29,6 +29,7 @@ def duration_text(millis: int) -> str:
     return f"{text}{seconds}{f'.{fraction:03d}'.rstrip('0') if fraction else ''}s"
 
 
+_LIKE_SERVICES = {"jobs.*": "services.*", "services.*.pre_start[]": "services.*"}
 _FIRST = ("name", "services", "networks", "volumes", "secrets", "configs")
 
 
@@ -44,6 +45,7 @@ def reference_form(document: Mapping[str, Plain]) -> dict[str, Plain]:
 
 
 def _written(value: Plain, pattern: str) -> Plain:
+    pattern = _LIKE_SERVICES.get(pattern, pattern)
     write = _WRITES.get(pattern)
     if write is not None and value is not None:
         return write(value)
@@ -111,7 +113,8 @@ def _dependency(value: Plain) -> Plain:
     """Whether a dependency is required is always said."""
     if not isinstance(value, dict):
         return value
-    return {"required": True, **{key: inner for key, inner in value.items() if (key, inner) != ("restart", False)}}
+    told = {key: inner for key, inner in value.items() if (key, inner) != ("restart", False)}
+    return dict(sorted({"required": True, **told}.items()))
 
 
 def _text(value: Plain) -> Plain:
@@ -151,13 +154,13 @@ _WRITES: dict[str, Write] = {
 
 # Where the keys are names or free words, every entry is kept, also an empty one.
 _FREE = re.compile(
-    r"services|networks|volumes|secrets|configs|models"
+    r"services|networks|volumes|secrets|configs|models|jobs"
     r"|services\.\*\.(annotations|environment|labels|sysctls|storage_opt|depends_on|networks|models|ulimits)"
     r"|services\.\*\.(logging\.options|provider\.options|deploy\.labels|networks\.\*\.driver_opts)"
     r"|services\.\*\.build\.(args|labels|additional_contexts|ulimits)"
     r"|services\.\*\.(gpus|deploy\.resources\.reservations\.devices)\[\]\.options"
     r"|services\.\*\.volumes\[\]\.volume\.labels"
-    r"|services\.\*\.(post_start|pre_start|pre_stop)\[\]\.environment"
+    r"|services\.\*\.(post_start|pre_stop)\[\]\.environment"
     r"|services\.\*\.develop\.watch\[\]\.exec\.environment"
     r"|(networks|volumes|secrets|configs)\.\*\.(labels|driver_opts)"
     r"|networks\.\*\.ipam\.(options|config\[\]\.aux_addresses)"
@@ -171,12 +174,15 @@ _KEPT = frozenset(
         ),
         *_each("services.*.", "blkio_config networks provider scale stop_grace_period"),
         *_each("services.*.volumes[].", "bind image tmpfs volume"),
+        *("services.*.networks.*.use_service_name_alias", "services.*.triggers.manual"),
         *_each("services.*.deploy.", "replicas restart_policy restart_policy.max_attempts rollback_config"),
         *_each("services.*.deploy.", "update_config update_config.parallelism rollback_config.parallelism"),
         *_each("services.*.deploy.resources.", "limits reservations"),
         *_each("services.*.", "env_file[].required healthcheck.retries"),
         *_each("networks.*.", "enable_ipv4 enable_ipv6"),
-        *_each("services.*.", "post_start[].command pre_start[].command pre_stop[].command"),
+        *_each("services.*.", "post_start[].command pre_stop[].command"),
+        *("services.*.ulimits.*.soft", "services.*.ulimits.*.hard"),
+        *("services.*.build.ulimits.*.soft", "services.*.build.ulimits.*.hard"),
         "configs.*.content",
     }
 )

@@ -1,7 +1,7 @@
 """The JSON schema of a Compose file, for editors: the keys of the Compose Specification and `x-skerry`. Pure.
 
-The keys are those of the specification's own schema of 2025-12, with `pre_start`, `no_cache_filter` and `initial_sync`
-of 2026. It only helps while a file is written: what is accepted, `compose/specification.py` says.
+The keys are those of the specification's own schema of 2026, as the tests have them in `specification_keys.txt`. It
+only helps while a file is written: what is accepted, `compose/specification.py` says.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compose.container_keys import CONTAINER_KEYS
+from compose.service_keys import JOB_KEYS
 from compose.skerry_keys import DISPLAY, TELEMETRY
 
 Schema = dict[str, Any]
@@ -148,6 +150,7 @@ _ATTACHMENT = record(
         **keys("interface_name ipv4_address ipv6_address mac_address", TEXT),
         **keys("aliases link_local_ips", TEXTS),
         **keys("gw_priority priority", {"type": "number"}),
+        "use_service_name_alias": FLAG,
         "driver_opts": OPTIONS,
     }
 )
@@ -182,71 +185,77 @@ SKERRY = record(
     }
 )
 
-SERVICE = record(
-    {
-        **keys("cgroup_parent container_name cpuset domainname hostname image ipc isolation mac_address", TEXT),
-        **keys("network_mode platform pull_policy pull_refresh_after restart runtime stop_signal user", TEXT),
-        **keys("userns_mode uts working_dir", TEXT),
-        **keys("attach init oom_kill_disable privileged read_only stdin_open tty use_api_socket", FLAG),
-        **keys("cap_add cap_drop device_cgroup_rules dns_opt external_links links profiles security_opt", TEXTS),
-        "volumes_from": TEXTS,
-        **keys("dns dns_search label_file tmpfs", TEXT_OR_TEXTS),
-        **keys("annotations environment labels sysctls", PAIRS),
-        **keys("command entrypoint", COMMAND),
-        **keys("cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus", NUMBER),
-        **keys("mem_swappiness oom_score_adj pids_limit scale", WHOLE),
-        **keys("mem_limit mem_reservation memswap_limit shm_size", SIZE),
-        **keys("configs secrets", _FILES),
-        **keys("post_start pre_stop", listed(record(_HOOK))),
-        "pre_start": listed(record({**_HOOK, "image": TEXT, "per_replica": FLAG})),
-        "blkio_config": record(
-            {
-                **keys("device_read_bps device_read_iops device_write_bps device_write_iops", _LIMITS),
-                "weight": WHOLE,
-                "weight_device": listed(record({"path": TEXT, "weight": WHOLE})),
-            }
-        ),
-        "build": either(TEXT, _BUILD),
-        "cgroup": one_of("host", "private"),
-        "credential_spec": record(keys("config file registry", TEXT)),
-        "depends_on": either(
-            TEXTS,
-            named(
-                record({"condition": one_of(*_CONDITIONS), **keys("required restart", FLAG)}, required=("condition",))
-            ),
-        ),
-        "deploy": or_empty(_DEPLOY),
-        "develop": or_empty(_DEVELOP),
-        "devices": listed(either(TEXT, record(keys("permissions source target", TEXT), required=("source",)))),
-        "env_file": either(
-            TEXT,
-            listed(either(TEXT, record({**keys("format path", TEXT), "required": FLAG}, required=("path",)))),
-        ),
-        "expose": listed({"type": ["string", "number"]}),
-        "extends": either(TEXT, record(keys("file service", TEXT), required=("service",))),
-        "extra_hosts": HOSTS,
-        "gpus": either(one_of("all"), _DEVICE_REQUESTS),
-        "group_add": listed({"type": ["string", "number"]}),
-        "healthcheck": record(
-            {
-                "disable": FLAG,
-                **keys("interval start_interval start_period timeout", SPAN),
-                "retries": NUMBER,
-                "test": TEXT_OR_TEXTS,
-            }
-        ),
-        "logging": record({"driver": TEXT, "options": OPTIONS}),
-        "models": either(TEXTS, named(or_empty(record(keys("endpoint_var model_var", TEXT))))),
-        "networks": either(TEXTS, named(or_empty(_ATTACHMENT))),
-        "pid": {"type": ["string", "null"]},
-        "ports": listed(either({"type": "number"}, TEXT, _PORT)),
-        "provider": record({"type": TEXT, "options": {"type": "object"}}, required=("type",)),
-        "stop_grace_period": SPAN,
-        "storage_opt": {"type": "object"},
-        "ulimits": _ULIMITS,
-        "volumes": listed(either(TEXT, _MOUNT)),
-        "x-skerry": SKERRY,
-    }
+_SERVICE: dict[str, Schema] = {
+    **keys("cgroup_parent container_name cpuset domainname hostname image ipc isolation mac_address", TEXT),
+    **keys("network_mode platform pull_policy pull_refresh_after restart runtime stop_signal user", TEXT),
+    **keys("userns_mode uts working_dir", TEXT),
+    **keys("attach init oom_kill_disable privileged read_only stdin_open tty use_api_socket", FLAG),
+    **keys("cap_add cap_drop device_cgroup_rules dns_opt external_links links profiles security_opt", TEXTS),
+    "volumes_from": TEXTS,
+    **keys("dns dns_search label_file tmpfs", TEXT_OR_TEXTS),
+    **keys("annotations environment labels sysctls", PAIRS),
+    **keys("command entrypoint", COMMAND),
+    **keys("cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus", NUMBER),
+    **keys("mem_swappiness oom_score_adj pids_limit scale", WHOLE),
+    "umask": {"type": ["integer", "string", "null"]},
+    **keys("mem_limit mem_reservation memswap_limit shm_size", SIZE),
+    **keys("configs secrets", _FILES),
+    **keys("post_start pre_stop", listed(record(_HOOK))),
+    "blkio_config": record(
+        {
+            **keys("device_read_bps device_read_iops device_write_bps device_write_iops", _LIMITS),
+            "weight": WHOLE,
+            "weight_device": listed(record({"path": TEXT, "weight": WHOLE})),
+        }
+    ),
+    "build": either(TEXT, _BUILD),
+    "cgroup": one_of("host", "private"),
+    "credential_spec": record(keys("config file registry", TEXT)),
+    "depends_on": either(
+        TEXTS,
+        named(record({"condition": one_of(*_CONDITIONS), **keys("required restart", FLAG)}, required=("condition",))),
+    ),
+    "deploy": or_empty(_DEPLOY),
+    "develop": or_empty(_DEVELOP),
+    "devices": listed(either(TEXT, record(keys("permissions source target", TEXT), required=("source",)))),
+    "env_file": either(
+        TEXT,
+        listed(either(TEXT, record({**keys("format path", TEXT), "required": FLAG}, required=("path",)))),
+    ),
+    "expose": listed({"type": ["string", "number"]}),
+    "extends": either(TEXT, record(keys("file service", TEXT), required=("service",))),
+    "extra_hosts": HOSTS,
+    "gpus": either(one_of("all"), _DEVICE_REQUESTS),
+    "group_add": listed({"type": ["string", "number"]}),
+    "healthcheck": record(
+        {
+            "disable": FLAG,
+            **keys("interval start_interval start_period timeout", SPAN),
+            "retries": NUMBER,
+            "test": TEXT_OR_TEXTS,
+        }
+    ),
+    "logging": record({"driver": TEXT, "options": OPTIONS}),
+    "models": either(TEXTS, named(or_empty(record(keys("endpoint_var model_var", TEXT))))),
+    "networks": either(TEXTS, named(or_empty(_ATTACHMENT))),
+    "pid": {"type": ["string", "null"]},
+    "ports": listed(either({"type": "number"}, TEXT, _PORT)),
+    "provider": record({"type": TEXT, "options": {"type": "object"}}, required=("type",)),
+    "stop_grace_period": SPAN,
+    "storage_opt": {"type": "object"},
+    "ulimits": _ULIMITS,
+    "volumes": listed(either(TEXT, _MOUNT)),
+    "x-skerry": SKERRY,
+}
+_CONTAINER = {key: _SERVICE[key] for key in CONTAINER_KEYS}
+SERVICE = record({**_SERVICE, "pre_start": listed(record({**_CONTAINER, "per_replica": FLAG}))})
+_SCHEDULE = record(
+    {**keys("cron timezone", TEXT), "concurrency": one_of("forbid", "queue"), "missed_fires": one_of("one", "skip")},
+    required=("cron",),
+)
+_TRIGGERS = record({"manual": FLAG, "schedule": listed(either(TEXT, _SCHEDULE))})
+JOB = record(
+    {**{key: _SERVICE[key] for key in JOB_KEYS if key in _SERVICE}, "triggers": _TRIGGERS}, required=("triggers",)
 )
 _BLOCK = record({**keys("gateway ip_range subnet", TEXT), "aux_addresses": {"type": "object"}})
 NETWORK = record(
@@ -281,6 +290,7 @@ def schema() -> Schema:
         "name": TEXT,
         "include": listed(_INCLUDE),
         "services": named(SERVICE),
+        "jobs": named(JOB),
         "networks": named(or_empty(NETWORK)),
         "volumes": named(or_empty(VOLUME)),
         "secrets": named(SECRET),

@@ -65,7 +65,7 @@ class Source:
                     f"the file {what}; it needs at least 'services:'", place=Place(shown, document.place.line)
                 )
             tables.append(document)
-        if not tables:
+        if not any(table.nodes for table in tables):
             raise ComposeError("the file is empty; it needs at least 'services:'", place=Place(shown))
         return tables
 

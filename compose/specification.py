@@ -9,7 +9,7 @@ from __future__ import annotations
 from compose.errors import Path
 from compose.forms.services import external
 from compose.forms.values import flag, natural, options, pairs, text
-from compose.service_keys import SERVICE_KEYS, wrapped
+from compose.service_keys import JOB_KEYS, SERVICE_KEYS, wrapped
 from compose.shapes import Shape, list_of, nullable, record, short_or_record, single_or_list, table, wrong
 from compose.skerry_keys import SKERRY
 from compose.tree import Node, Scalar, Table
@@ -96,6 +96,7 @@ FILE = record(
         "name": text,
         "include": INCLUDE,
         "services": table(record({**SERVICE_KEYS, "x-skerry": SKERRY}), names=True),
+        "jobs": table(record(JOB_KEYS), names=True),
         "networks": table(nullable(_resource(NETWORK_KEYS)), names=True),
         "volumes": table(nullable(_resource(VOLUME_KEYS)), names=True),
         "secrets": table(_resource(SECRET_KEYS), names=True),

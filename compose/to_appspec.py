@@ -15,7 +15,7 @@ from typing import TypeVar
 from broker import appspec
 from broker.ids import NAME_RULE
 from compose.errors import ComposeError, Unsupported
-from compose.keys import Fate, Judged, judged
+from compose.keys import Fate, Judged, judged, judged_top
 from compose.project import Project, Service
 from compose.resource_spec import network_spec, volume_spec
 from compose.running import left_out, running
@@ -163,6 +163,7 @@ def _spec(
 
 def _judged_keys(project: Project) -> Iterator[Judged]:
     """Yield the keys that are ignored or refused."""
+    yield from judged_top(project.rest)
     for name, service in project.services.items():
         yield from judged("services", name, service.plain())
     for section in ("networks", "volumes", "configs", "secrets"):

@@ -19,7 +19,6 @@ REQUIRED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ulimits", "*"): ("soft", "hard"),
     ("build", "ulimits", "*"): ("soft", "hard"),
     ("post_start", "#"): ("command",),
-    ("pre_start", "#"): ("command",),
     ("pre_stop", "#"): ("command",),
     ("secrets", "#"): ("source",),
     ("configs", "#"): ("source",),
@@ -40,6 +39,10 @@ def validate(model: Table) -> None:
     for name, node in table_of(model.nodes.get("models")).nodes.items():
         if not text_of(table_of(node).nodes.get("model")):
             raise ComposeError("needs 'model'", place=node.place, path=("models", name))
+    for name, node in table_of(model.nodes.get("jobs")).nodes.items():
+        if not {"manual", "schedule"} & table_of(table_of(node).nodes.get("triggers")).nodes.keys():
+            message = "needs 'triggers', with 'manual' or 'schedule'"
+            raise ComposeError(message, place=node.place, path=("jobs", name))
     edges = {
         name: tuple(table_of(table_of(node).nodes.get("depends_on")).nodes) for name, node in services.nodes.items()
     }

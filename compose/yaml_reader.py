@@ -83,6 +83,7 @@ class _Frame:
     items: list[Node] = field(default_factory=list)
     entries: dict[str, Node] = field(default_factory=dict)
     merged: list[Table] = field(default_factory=list)
+    merge_line: int = 0
     key: str | None = None
     key_place: Place = field(default_factory=Place)
     nodes: int = 1
@@ -198,6 +199,10 @@ class _Builder:
     def _put_key(self, frame: _Frame, node: Node, *, merge_key: bool) -> None:
         frame.key_place = node.place
         if merge_key:
+            if frame.merge_line:
+                message = f"'<<' stands here twice, first in line {frame.merge_line}; write <<: [*a, *b]"
+                raise Unreadable(message, place=node.place, path=self._path())
+            frame.merge_line = node.place.line
             frame.key = _MERGE_KEY
             return
         if not isinstance(node, Scalar) or not isinstance(node.value, str):

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from compose.keys import ROWS, TOP_LEVEL, Fate, as_markdown, judged
 from compose.project import Service
+from compose.refusals import Refusal, verdict
 from compose.service_keys import SERVICE_KEYS
 from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
+from tests.unit.compose.conftest import Load
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "compose.md"
 
@@ -53,3 +55,19 @@ def test_what_is_switched_off_asks_for_nothing() -> None:
 
 def test_zero_is_not_switched_off() -> None:
     assert [key.path for key in judged("services", "web", {"cpu_percent": 0})] == ["services.web.cpu_percent"]
+
+
+def test_a_name_that_is_not_to_be_found_is_refused_and_the_default_is_not() -> None:
+    def paths(value: bool) -> list[str]:
+        part = {"networks": {"front": {"use_service_name_alias": value}}}
+        return [key.path for key in judged("services", "web", part)]  # type: ignore[arg-type]
+
+    assert paths(False) == ["services.web.networks.front.use_service_name_alias"]
+    assert paths(True) == []
+
+
+def test_jobs_are_refused_by_name(load_text: Load) -> None:
+    project = load_text("services: {web: {image: a}}\njobs: {j: {image: a, triggers: {manual: true}}}")
+    assert verdict(project).refused == (
+        Refusal("jobs", "is refused: a device runs services; make it one that ends, with restart: no"),
+    )

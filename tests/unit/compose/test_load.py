@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compose.canonical import canonical
 from compose.errors import ComposeError, MissingVariable, UnknownKey, Unreadable
 from compose.load import load
 from tests.unit.compose.conftest import Load, LoadService
@@ -298,6 +299,22 @@ def test_an_unknown_word_in_the_extension_of_skerry_is_refused(load_service: Loa
 def test_a_file_without_services_is_refused(load_text: Load, text: str) -> None:
     with pytest.raises(ComposeError):
         load_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["volumes: {v: }", "services: {}\nname: x", "services: {web: {image: a, profiles: [x]}}"]
+)
+def test_a_project_that_runs_nothing_can_be_printed_but_not_loaded(folder: Path, text: str) -> None:
+    (folder / "compose.yaml").write_text(text)
+    found = canonical([folder / "compose.yaml"], environment={})
+    assert not found.document.get("services")
+    with pytest.raises(ComposeError, match="no services to run"):
+        load([folder / "compose.yaml"], environment={})
+
+
+@pytest.mark.parametrize("networks", ["{}", "[]"])
+def test_a_service_with_no_networks_at_all_joins_the_default_one(load_service: LoadService, networks: str) -> None:
+    assert load_service(f"networks: {networks}").networks == {"default": None}
 
 
 def test_a_missing_file_is_refused(folder: Path) -> None:

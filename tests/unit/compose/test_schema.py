@@ -10,12 +10,38 @@ from typing import Any
 import pytest
 
 from compose.errors import ComposeError
-from compose.schema import CONFIG, NETWORK, SECRET, SERVICE, VOLUME, schema
-from compose.service_keys import SERVICE_KEYS
+from compose.schema import CONFIG, JOB, NETWORK, SECRET, SERVICE, VOLUME, schema
+from compose.service_keys import JOB_KEYS, SERVICE_KEYS
 from compose.specification import CONFIG_KEYS, NETWORK_KEYS, SECRET_KEYS, VOLUME_KEYS
 from tests.unit.compose.conftest import LoadService
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "compose.md"
+
+
+SPECIFICATION = Path(__file__).with_name("specification_keys.txt")
+
+
+def keys_below(part: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the path of every key in a JSON schema."""
+    for inner in part.get("oneOf", ()):
+        yield from keys_below(inner, path)
+    for key, value in part.get("properties", {}).items():
+        yield f"{path}.{key}".removeprefix(".")
+        yield from keys_below(value, f"{path}.{key}".removeprefix("."))
+    for pattern, value in part.get("patternProperties", {}).items():
+        if pattern != "^x-":
+            yield from keys_below(value, f"{path}.*")
+    if isinstance(part.get("additionalProperties"), dict):
+        yield from keys_below(part["additionalProperties"], f"{path}.*")
+    if "items" in part:
+        yield from keys_below(part["items"], f"{path}[]")
+
+
+def test_every_key_of_the_specification_is_in_the_schema() -> None:
+    lines = SPECIFICATION.read_text().splitlines()
+    wanted = {line for line in lines if line and not line.startswith("#")}
+    assert len(wanted) > 700
+    assert sorted(wanted - set(keys_below(schema()))) == []
 
 
 def shown() -> set[str]:
@@ -25,7 +51,8 @@ def shown() -> set[str]:
 @pytest.mark.parametrize(
     ("known", "taken"),
     [
-        (SERVICE, SERVICE_KEYS),
+        (SERVICE, {**SERVICE_KEYS, "x-skerry": None}),
+        (JOB, JOB_KEYS),
         (NETWORK, NETWORK_KEYS),
         (VOLUME, VOLUME_KEYS),
         (SECRET, SECRET_KEYS),

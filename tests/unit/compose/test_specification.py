@@ -211,6 +211,26 @@ def printed(load_text: Load, lines: str, **more: Any) -> dict[str, Any]:
             "post_start: [{command: a b, user: root, environment: [A=1]}]",
             {"post_start": [{"command": ["a", "b"], "user": "root", "environment": {"A": "1"}}]},
         ),
+        (
+            "pre_start: [{command: a, environment: [A=1], volumes: ['/x:/y'], mem_limit: 1k, stop_grace_period: 90s,"
+            " labels: {a: ''}, per_replica: true}, {image: own}]",
+            {
+                "pre_start": [
+                    {
+                        "image": "busybox",
+                        "command": ["a"],
+                        "environment": {"A": "1"},
+                        "volumes": [{"type": "bind", "source": "/x", "target": "/y", "bind": {}}],
+                        "mem_limit": "1024",
+                        "stop_grace_period": "1m30s",
+                        "labels": {"a": ""},
+                        "per_replica": True,
+                    },
+                    {"image": "own"},
+                ]
+            },
+        ),
+        ("umask: '0022'", {"umask": 18}),
         ("pre_stop: [{command: [a], privileged: true}]", {"pre_stop": [{"command": ["a"], "privileged": True}]}),
         ("profiles: []", {}),
         ("pull_policy: if_not_present", {"pull_policy": "missing"}),
@@ -223,6 +243,7 @@ def printed(load_text: Load, lines: str, **more: Any) -> dict[str, Any]:
         ("sysctls: [net.core.somaxconn=1]", {"sysctls": {"net.core.somaxconn": "1"}}),
         ("sysctls: {net.core.somaxconn: 1024}", {"sysctls": {"net.core.somaxconn": "1024"}}),
         ("tmpfs: /run", {"tmpfs": ["/run"]}),
+        ("ulimits: {core: {soft: 0, hard: 0}}", {"ulimits": {"core": {"soft": 0, "hard": 0}}}),
         (
             "ulimits: {nproc: 5, nofile: {soft: 1, hard: 2}}",
             {"ulimits": {"nproc": 5, "nofile": {"soft": 1, "hard": 2}}},
@@ -451,6 +472,27 @@ def test_blocks_of_addresses_merge_by_subnet(load_text: Load) -> None:
 def test_a_reset_value_is_gone_whatever_follows_the_tag(load_text: Load, over: str) -> None:
     project = load_text("services: {web: {image: a, hostname: h}}", f"services:\n  web:\n    {over}\n")
     assert "hostname" not in project.services["web"].plain()
+
+
+def test_a_job_is_printed_as_a_service_is(load_text: Load, folder: Path) -> None:
+    text = (
+        "services: {web: {image: a}}\n"
+        "jobs: {nightly: {image: b, command: x y, volumes: ['./d:/d'], environment: [A], healthcheck: {interval: 90s},"
+        " triggers: {manual: false, schedule: ['0 * * * *', {cron: '@daily', timezone: UTC, missed_fires: skip}]}}}"
+    )
+    assert reference_form(load_text(text).plain())["jobs"] == {
+        "nightly": {
+            "image": "b",
+            "command": ["x", "y"],
+            "volumes": [{"type": "bind", "source": f"{folder}/d", "target": "/d", "bind": {}}],
+            "environment": {"A": None},
+            "healthcheck": {"interval": "1m30s"},
+            "triggers": {
+                "manual": False,
+                "schedule": [{"cron": "0 * * * *"}, {"cron": "@daily", "timezone": "UTC", "missed_fires": "skip"}],
+            },
+        }
+    }
 
 
 def test_whole_services_and_sections_can_be_reset_or_replaced(load_text: Load) -> None:

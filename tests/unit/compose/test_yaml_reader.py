@@ -70,6 +70,11 @@ def test_merged_mappings_give_way_to_what_is_written_and_to_earlier_ones() -> No
     assert document["z"] == {"a": 3, "b": 1, "c": 1, "d": 2}
 
 
+def test_merging_twice_is_refused_with_both_lines() -> None:
+    with pytest.raises(Unreadable, match=r"f\.yaml:4: b: '<<' stands here twice, first in line 3; write <<: \[\*a"):
+        value("a: &a {c: 1}\nb:\n  <<: *a\n  <<: {d: 1}\n")
+
+
 def test_merging_a_scalar_is_refused() -> None:
     with pytest.raises(Unreadable, match="'<<' takes a mapping"):
         value("a: &a 1\nb: {<<: *a}\n")
