@@ -36,12 +36,15 @@ class Restart(Spec):
 
 
 class Switch(Spec):
-    """How a service goes to another release, or back: Compose's `update_config` and `rollback_config`."""
+    """How a service goes to another release, or back: Compose's `update_config` and `rollback_config`.
+
+    What fails goes back where the file does not say otherwise: nobody may be there to see that it stands still.
+    """
 
     order: Literal["stop-first", "start-first"] = "stop-first"
     parallelism: Count = 1
     delay_ms: Millis = 0
-    failure_action: Literal["pause", "continue", "rollback"] = "pause"
+    failure_action: Literal["pause", "continue", "rollback"] = "rollback"
     monitor_ms: Millis = 5_000
     max_failure_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # parts in a million: a ratio without fractions
 

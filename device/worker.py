@@ -30,7 +30,8 @@ from device.ledger import Accepted, Ledger
 from device.logs.follower import Followers
 from device.mailbox import Mailbox
 from device.presence import Presence, Standing
-from device.reconcile.judgements import Judgements
+from device.reconcile.crew import Hands
+from device.reconcile.journal import Journal
 from device.reconcile.loop import Reconciler, Report
 from device.replies import Replies
 from device.reporter import Reporter
@@ -78,6 +79,7 @@ class Worker:
             "log-packer": self.followers.run,
             "mover": self.mover.run,
             "shipper": self.shipper.run,
+            "fetcher": self.reconciler.fetcher.run,
             "reconcile": self.reconciler.run,
             "engine-events": self._watch_engine,
             "replies": self.replies.run,
@@ -128,11 +130,12 @@ class Worker:
         self.children = (self.store.child, self.intake.child)
 
     def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:
+        self.hands = Hands()
         cloud, ref = CloudClient(self._identity.cloud, ca=paths.ca), self._identity.ref
         self.reconciler = Reconciler(
             engine=self.engine,
             mailbox=self.mailbox,
-            judgements=Judgements(paths.ledger / "judgements.json"),
+            journal=Journal(CheckedFile(paths.ledger / "journal")),
             policy=owner.policy,
             registry=self._identity.registry,
             clock=self._clock,
@@ -141,6 +144,7 @@ class Worker:
             report=self._report,
             progress=self.reporter.progress,
             observed=self.surroundings.observed,
+            spawn=self.hands.spawn,
         )
 
     def _build_link(self, paths: Paths, owner: Owner, brokers: tuple[str, ...]) -> None:
@@ -200,6 +204,7 @@ class Worker:
         held = self.ledger.load(self.trust.verifier_for_desired())
         if held is not None:
             self._accepted(held)
+        self.hands.start()
         for thread in self.threads:
             thread.start()
         self.session.start()
@@ -215,8 +220,10 @@ class Worker:
     def _wind_down(self) -> None:
         for thread in self.threads:
             thread.stop()
+        self.hands.stop()
         for wake in (
             self.mailbox,
+            self.reconciler.fetcher,
             self.mover,
             self.followers,
             self.shipper,
@@ -324,9 +331,9 @@ class Worker:
         while not stopping.is_set():
             try:
                 if self.engine.wait_for_event(EVENTS_S):
-                    self.mailbox.poke()
+                    self.reconciler.engine_changed()
             except EngineUnavailable:
-                self.mailbox.poke()
+                self.reconciler.engine_changed()
                 stopping.wait(1.0)
             except Refused as error:
                 log.warning("no events from the engine: %s", error)

@@ -216,6 +216,10 @@ class DockerEngine:
         with _translated():
             self._api().start(container_id)
 
+    def rename(self, container_id: str, name: str) -> None:
+        with _translated():
+            self._api().rename(container_id, name)
+
     def stop(self, container_id: str, *, grace_s: int) -> None:
         with _translated(), contextlib.suppress(NotFound):
             self._api(timeout_s=grace_s + STOP_MARGIN_S).stop(container_id, timeout=grace_s)
@@ -417,6 +421,8 @@ def _container(item: dict[str, Any]) -> Container:
         image=str(item.get("Image", "")),
         release=str(marks.get(labels.RELEASE, "")),
         index=int(marks.get(labels.INDEX, "1")),
+        restart=str(marks.get(labels.RESTART, "")),
+        joined=str(marks.get(labels.JOINED, "")),
     )
 
 

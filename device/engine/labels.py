@@ -9,5 +9,7 @@ INSTANCE = LABEL_PREFIX + "instance"
 SERVICE = LABEL_PREFIX + "service"
 INDEX = LABEL_PREFIX + "index"  # which of the service's replicas; without it the first
 HASH = LABEL_PREFIX + "hash"  # what it was made from: identity is this, never a comparison with inspect output
+RESTART = LABEL_PREFIX + "restart"  # the restart policy it was made with: not in the hash, as it can change in place
+JOINED = LABEL_PREFIX + "joined"  # the ids of the containers whose namespaces or volumes it uses
 RELEASE = LABEL_PREFIX + "release"
 RESOURCE = LABEL_PREFIX + "resource"  # the name of a network or volume inside its app

@@ -68,17 +68,28 @@ class MemoryEngine:
         oom_killed: bool = False,
     ) -> None:
         """Put all containers of `service` into a state; `restarts` more than they had."""
-        for key, container in self.by_id.items():
-            if container.service != service:
-                continue
-            self.by_id[key] = replace(container, state=state, health=health, exit_code=exit_code)
-            told = self._details.get(key, Details(self._now_ms(), 0, oom_killed=False, exit_code=None))
-            self._details[key] = replace(
-                told,
-                started_at_ms=self._now_ms() if restarts else told.started_at_ms,
-                restarts=told.restarts + restarts,
-                oom_killed=oom_killed,
-            )
+        for key in [key for key, container in self.by_id.items() if container.service == service]:
+            self.become_one(key, state, health, exit_code, restarts=restarts, oom_killed=oom_killed)
+
+    def become_one(
+        self,
+        key: str,
+        state: State,
+        health: Health = "none",
+        exit_code: int | None = None,
+        *,
+        restarts: int = 0,
+        oom_killed: bool = False,
+    ) -> None:
+        """Put one container into a state."""
+        self.by_id[key] = replace(self.by_id[key], state=state, health=health, exit_code=exit_code)
+        told = self._details.get(key, Details(self._now_ms(), 0, oom_killed=False, exit_code=None))
+        self._details[key] = replace(
+            told,
+            started_at_ms=self._now_ms() if restarts else told.started_at_ms,
+            restarts=told.restarts + restarts,
+            oom_killed=oom_killed,
+        )
         self._event.set()
 
     # --- the port
@@ -148,8 +159,8 @@ class MemoryEngine:
         missing = [network for network in container.networks if network not in self.networks]
         if missing:
             raise EngineRefused("not_found", f"network {missing[0]} not found")
-        names = {seen.name for seen in self.by_id.values()}
-        absent = [name for name in container.joined.values() if name not in names]
+        known = {seen.name for seen in self.by_id.values()} | self.by_id.keys()
+        absent = [name for name in container.joined.values() if name not in known]
         if absent:
             raise EngineRefused("not_found", f"no such container: {absent[0]}")
         key = f"c{next(self._numbers):011d}"
@@ -164,24 +175,42 @@ class MemoryEngine:
             image=container.image,
             release=container.release,
             index=int(container.labels.get(labels.INDEX, "1")),
+            restart=container.labels.get(labels.RESTART, ""),
+            joined=container.labels.get(labels.JOINED, ""),
         )
         self._event.set()
 
     def start(self, container_id: str) -> None:
         self._answer("start")
         container = self._known(container_id)
-        want = self.specs[container_id]
+        if container.state == "running":
+            return
+        want = self.specs[container.id]
+        missing = [network for network in want.networks if network not in self.networks]
+        if missing:
+            raise EngineRefused("not_found", f"network {missing[0]} not found")
+        taken = {port for key in self.by_id if self.by_id[key].state == "running" for port in self._ports(key)}
+        if clash := taken & self._ports(container.id):
+            raise EngineRefused("engine_refused", f"port {min(clash)[0]} is already allocated")
         check = want.spec.healthcheck or self.image_checks.get(want.image)
-        self._details[container_id] = Details(self._now_ms(), 0, oom_killed=False, exit_code=None)
-        self.by_id[container_id] = replace(
+        self._details[container.id] = Details(self._now_ms(), 0, oom_killed=False, exit_code=None)
+        self.by_id[container.id] = replace(
             container, state="running", health="none" if check is None else "starting", exit_code=None
         )
+        self._event.set()
+
+    def rename(self, container_id: str, name: str) -> None:
+        self._answer("rename")
+        container = self._known(container_id)
+        if any(seen.name == name for seen in self.by_id.values() if seen.id != container.id):
+            raise EngineRefused("engine_refused", f"the name {name} is in use")
+        self.by_id[container.id] = replace(container, name=name)
         self._event.set()
 
     def stop(self, container_id: str, *, grace_s: int) -> None:
         self._answer("stop")
         container = self.by_id.get(container_id)
-        if container is not None and container.state == "running":
+        if container is not None and container.state in ("running", "restarting"):
             self.by_id[container_id] = replace(container, state="exited", health="none", exit_code=137)
             self._event.set()
 
@@ -240,10 +269,14 @@ class MemoryEngine:
         """Return a later time than before: here starts are what time is counted by."""
         return next(self._ticks) * 1000
 
+    def _ports(self, key: str) -> set[tuple[int, str]]:
+        return {(port.published, port.protocol) for port in self.specs[key].spec.ports if port.published}
+
     def _known(self, container_id: str) -> Container:
-        if container_id not in self.by_id:
-            raise EngineRefused("not_found", f"no such container: {container_id}")
-        return self.by_id[container_id]
+        for container in self.by_id.values():
+            if container_id in (container.id, container.name):
+                return container
+        raise EngineRefused("not_found", f"no such container: {container_id}")
 
     def _answer(self, call: str) -> None:
         self.calls.append(call)

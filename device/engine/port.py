@@ -41,6 +41,22 @@ class Container:
     image: str = ""
     release: str = ""
     index: int = 1  # which of a service's replicas it is
+    restart: str = ""  # the restart policy it was made with, as `restart_text` writes it
+    joined: str = ""  # the ids of the containers it joins, with commas between
+
+    @property
+    def slot(self) -> str:
+        return slot_of(self.service, self.index)
+
+
+def slot_of(service: str, index: int) -> str:
+    """Return the name of a replica inside its app: the first is called as its service."""
+    return service if index == 1 else f"{service}.{index}"  # no name of a service has a dot
+
+
+def restart_text(restart: Restart) -> str:
+    """Return a restart policy as a label carries it."""
+    return f"{restart.policy}:{restart.retries}" if restart.retries else restart.policy
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ class FileInside:
 
 @dataclass(frozen=True)
 class WantedContainer:
-    """A container with nothing left to decide. `hash` is the digest of all the rest."""
+    """A container with nothing left to decide. `hash` is the digest of what it is made from, names apart."""
 
     instance: str
     service: str
@@ -130,6 +146,11 @@ class WantedContainer:
     joined: Mapping[str, str] = field(default_factory=dict)  # service of the app -> name of its container
     files: tuple[FileInside, ...] = ()
     host_paths: HostPaths = field(default_factory=HostPaths)  # where its mounts may lead
+    index: int = 1
+
+    @property
+    def slot(self) -> str:
+        return slot_of(self.service, self.index)
 
 
 @dataclass(frozen=True)
@@ -217,7 +238,11 @@ class Engine(Protocol):
     def create(self, container: WantedContainer) -> None:
         """Make the container whole, with its networks and files, without starting it; or leave nothing that counts."""
 
-    def start(self, container_id: str) -> None: ...
+    def start(self, container_id: str) -> None:
+        """Start a container by id or name; a running one is fine."""
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Give a container, running or not, another name."""
 
     def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
         """Run a command in a running container and wait for its end; refused as `hook_timeout` when none comes."""

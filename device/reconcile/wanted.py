@@ -15,7 +15,15 @@ from broker.host_paths import HostPaths
 from broker.messages import AppSection
 from broker.policy import Policy
 from device.engine import labels
-from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork, WantedVolume
+from device.engine.port import (
+    BindOrVolume,
+    FileInside,
+    WantedContainer,
+    WantedNetwork,
+    WantedVolume,
+    restart_text,
+    slot_of,
+)
 
 INTAKE_HOST = "skerry-intake"
 INTAKE_FOLDER = "/run/skerry"
@@ -24,11 +32,8 @@ _MOUNT_IDENTITY = (
     *("type", "target", "source", "read_only", "tmpfs_size"),
     *("tmpfs_mode", "create_host_path", "propagation", "no_copy"),
 )
-_HOW_TO_SWITCH = {
-    "update",
-    "rollback",
-    "replicas",
-}  # how many and how replaced: no reason to replace one
+# How a container is started, replaced and ended, and how many there are: no reason to make another one.
+_NOT_IN_IT = {"update", "rollback", "replicas", "post_start", "pre_stop", "depends_on", "restart", "ports"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One app instance as the engine shall hold it."""
+    """One app instance as the engine shall hold it; its containers by slot, which is a service or a replica of one."""
 
     section: AppSection
     containers: Mapping[str, WantedContainer]
@@ -141,17 +146,22 @@ def _network(section: AppSection, name: str, place: Place) -> WantedNetwork:
 
 
 def _containers(section: AppSection, place: Place) -> dict[str, WantedContainer]:
-    """Return the containers by service. A service that joins another has the other's identity in its own."""
+    """Return the containers by slot. A service that joins another has the other's identity in its own."""
     services = section.spec.services
     made: dict[str, WantedContainer] = {}
     for name in TopologicalSorter({name: service.joins for name, service in services.items()}).static_order():
         joined = {other: made[other] for other in services[name].joins}
-        made[name] = _container(section, name, place, joined)
-    return {name: made[name] for name in sorted(made)}
+        for index in range(1, services[name].replicas + 1):
+            container = _container(section, name, place, joined, index=index)
+            made[container.slot] = container
+    return {slot: made[slot] for slot in sorted(made)}
 
 
-def _container(section: AppSection, name: str, place: Place, joined: Mapping[str, WantedContainer]) -> WantedContainer:
-    service = section.spec.services[name]
+def _container(
+    section: AppSection, name: str, place: Place, joined: Mapping[str, WantedContainer], *, index: int
+) -> WantedContainer:
+    written = section.spec.services[name]
+    service = written if index == 1 else written.model_copy(update={"ports": written.ports_of(index)})
     intake = place.intake.get(section.instance) if service.telemetry.access != "none" else None
     image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
@@ -172,7 +182,7 @@ def _container(section: AppSection, name: str, place: Place, joined: Mapping[str
     files = _files(section.spec, service)
     identity = digest_of(
         {
-            "service": service.model_dump(mode="json", exclude_defaults=True, exclude=_HOW_TO_SWITCH),
+            "service": service.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_IN_IT),
             "name": name,
             "instance": section.instance,
             "environment": environment,
@@ -181,19 +191,23 @@ def _container(section: AppSection, name: str, place: Place, joined: Mapping[str
             "extra_hosts": extra_hosts,
             "image": image,
         }
+        | ({"ports": [port.model_dump(mode="json") for port in service.ports]} if service.ports else {})
         | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})
         | ({"files": [digest(file.data) for file in files]} if files else {})
         | ({"attempt": section.attempt} if section.attempt else {})  # another try is another container
     )
     marks = _marks(section, place) | {
         labels.SERVICE: name,
+        labels.INDEX: str(index),
         labels.HASH: identity,
+        labels.RESTART: restart_text(service.restart),
         labels.RELEASE: section.release,
     }
     return WantedContainer(
         instance=section.instance,
         service=name,
-        name=engine_name(section, name),
+        index=index,
+        name=engine_name(section, slot_of(name, index)),
         image=image,
         spec=service,
         environment=environment,

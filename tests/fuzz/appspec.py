@@ -47,7 +47,7 @@ def attempt(spec: Any) -> None:
     assert section.spec.digest.startswith("sha256:")
     assert all(objection.isprintable() or objection for objection in Policy().objections(section.spec))
     app = wanted(section, PLACE)
-    plan([app], Observed()).lines()
+    plan(app, Observed()).lines()
     for container in app.containers.values():
         assert json.dumps([host_options(container), container_options(container)])
 

@@ -241,7 +241,7 @@ LATER_SPEC = AppSpec.model_validate(
                 "update": {
                     "parallelism": 2,
                     "delay_ms": 1000,
-                    "failure_action": "rollback",
+                    "failure_action": "pause",
                     "monitor_ms": 2000,
                     "max_failure_ppm": 250_000,
                 },

@@ -150,4 +150,4 @@ def test_a_device_that_does_not_know_the_later_keys_is_not_told_of_those_left_at
 
 
 def test_the_digest_of_the_later_keys_is_a_constant_of_the_protocol() -> None:
-    assert LATER_SPEC.digest == "sha256:bccb79172b70b767c0e1cb06c9a7f45b27579d4fff29086db32c74c33080500d"
+    assert LATER_SPEC.digest == "sha256:9b02c50d68ddd247110dd6fff8c90f4618d6968f99714db9c34fd1a06475eb43"

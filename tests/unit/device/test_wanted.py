@@ -46,7 +46,6 @@ BASE = made()
         made(services={"web": service(**(FULL | {"networks": {"front": {"aliases": ["www"]}, "back": {}}}))}),
         made(services={"web": service(**(FULL | {"mounts": []}))}),
         made(services={"web": service(**(FULL | {"ports": [{"target": 81}]}))}),
-        made(services={"web": service(**(FULL | {"restart": {"policy": "no"}}))}),
         made(services={"web": service(**(FULL | {"labels": {"x": "y"}}))}),
         made(services={"web": service(**(FULL | {"command": []}))}),
         made(services={"web": service(digest=OTHER_DIGEST, **FULL)}),
@@ -71,8 +70,9 @@ def test_a_change_of_what_a_container_is_made_from_changes_its_hash(app: Wanted)
         made(volumes={"data": {}, "more": {}, "other": {}}),
         made(networks={"front": {"internal": True}, "back": {}}),
         made(WITH_INTAKE),
+        made(services={"web": service(**(FULL | {"restart": {"policy": "no"}}))}),
     ],
-    ids=["the same", "a service", "a setting", "the same value", "a volume", "a network", "an account"],
+    ids=["the same", "a service", "a setting", "the same value", "a volume", "a network", "an account", "a restart"],
 )
 def test_a_change_of_something_else_does_not(app: Wanted) -> None:
     assert hash_of(app) == hash_of(BASE)
@@ -129,6 +129,8 @@ def test_everything_is_marked_as_this_devices_and_this_instances() -> None:
     web = BASE.containers["web"]
     assert web.labels == marks | {
         labels.SERVICE: "web",
+        labels.INDEX: "1",
+        labels.RESTART: "always",
         labels.HASH: web.hash,
         labels.RELEASE: BASE.section.release,
     }

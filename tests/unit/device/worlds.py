@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from device.engine import labels
 from device.engine.port import Container, Health, NetworkSeen, Observed, State
 from device.reconcile.wanted import Wanted, wanted
 from tests.harness.apps import DIGEST, OTHER_DIGEST, PLACE, section, service
@@ -36,13 +37,15 @@ def shown(
         id=key or f"{name}-1",
         name=want.name,
         instance=want.instance,
-        service=name,
+        service=want.service,
+        index=want.index,
         hash=want.hash,
         state=state,
         health=health,
         exit_code=exit_code,
         image=want.image,
         release=want.release,
+        restart=want.labels[labels.RESTART],
     )
 
 
