@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import io
 import json
 import random
@@ -10,6 +11,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from broker.appspec import Image
 from broker.canonical import digest
@@ -105,3 +107,30 @@ def built(
         layers=layers,
         blobs={digest(blob): blob for blob in (config, *layers)},
     )
+
+
+def upload(address: str, image: BuiltImage, *, token: str = "") -> None:
+    """Put an image into a registry as a builder does."""
+    for key, blob in image.blobs.items():
+        _put(address, f"/v2/{image.repository}/blobs/uploads/", key, blob, token)
+    connection = http.client.HTTPConnection(address, timeout=30)
+    headers = {"Content-Type": MANIFEST_TYPE, "Authorization": f"Bearer {token}"}
+    connection.request("PUT", f"/v2/{image.repository}/manifests/{image.digest}", image.manifest, headers)
+    answer = connection.getresponse()
+    assert answer.status == 201, answer.read()
+    connection.close()
+
+
+def _put(address: str, path: str, key: str, blob: bytes, token: str) -> None:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request("POST", path, headers=headers)
+    begun = connection.getresponse()
+    begun.read()
+    assert begun.status == 202
+    where = urlsplit(begun.headers["Location"])
+    target = f"{where.path}?{where.query}&digest={key}"
+    connection.request("PUT", target, blob, headers | {"Content-Type": "application/octet-stream"})
+    answer = connection.getresponse()
+    assert answer.status == 201, answer.read()
+    connection.close()

@@ -1,0 +1,225 @@
+"""From a release's image to one that the engine holds: fetched whole, checked, and pulled from the loopback registry.
+
+Nothing of the engine is touched before every byte is here. What an engine already holds of an image is not fetched, and
+what is here is not fetched again; an image whose blobs are kept comes back without any link.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from broker.appspec import Image
+from broker.canonical import digest
+from broker.errors import Passing, Refused
+from broker.layers import unpacked
+from broker.messages import AppSection
+from broker.oci import (
+    CONFIG_BYTES_MAX,
+    MANIFEST_BYTES_MAX,
+    Blob,
+    Index,
+    Manifest,
+    parse_config,
+    parse_manifest,
+    release_manifest,
+)
+from device.engine.port import Engine, EngineRefused
+from device.images.loopback import Content, Loopback, Served
+from device.images.room import Need
+from device.images.source import Registry
+from device.images.store import Kept, Layer, Store
+from device.images.transfer import Progress, Transfer, Want
+
+log = logging.getLogger(__name__)
+
+
+class BlobsDamaged(Passing):
+    """The engine did not take what the store holds: damaged blobs are being fetched again."""
+
+
+class Fetcher:
+    """One at a time fetches; any thread may `note` and `reference`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        loopback: Loopback,
+        engine: Engine,
+        free_bytes: Callable[[], int],
+        keep_blobs: bool = True,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._loopback = loopback
+        self._engine = engine
+        self._free_bytes = free_bytes
+        self._keep_blobs = keep_blobs
+        self._known: Mapping[str, Image] = {}
+        self._asked_for_all: set[str] = set()
+        self._checked: set[str] = set()  # blobs that were read to their end in this life, and were good
+        self.busy = threading.Lock()  # held while an image is fetched: nothing is cleared away meanwhile
+
+    def note(self, sections: Sequence[AppSection]) -> None:
+        """Learn the images of the apps that are to run: only these are fetched."""
+        images = (service.image for section in sections for service in section.spec.services.values())
+        self._known = {reference(self._loopback.address, image): image for image in images}
+
+    def fetch(self, name: str, progress: Progress) -> None:
+        """Have the engine hold the image of that name; `progress(done, total)` in bytes, and it may raise to stop.
+
+        Raises `Passing` (`LinkLost`, `TryLater`, `PortTaken`, `StorageUnavailable`, the engine's own) where another try
+        goes on from here, and `Refused` with a reason where none would help.
+        """
+        image = self._known.get(name)
+        if image is None or image.plain is None:
+            raise Refused("unknown_image", f"{name} is of no release that this device should run")
+        with self.busy:
+            self._store.prepare()
+            moved = 0
+
+            def told(done: int, total: int) -> None:
+                nonlocal moved
+                moved = total
+                progress(done, total)
+
+            kept, manifest, config = self._fetched(image, image.plain, name, told)
+            self._given(kept, name, manifest, config, lambda: progress(moved, moved))
+            if not self._keep_blobs:
+                self._store.drop(())
+
+    def _fetched(self, image: Image, plain: str, name: str, progress: Progress) -> tuple[Kept, bytes, bytes]:
+        """Have every blob here that the engine lacks; return what the image is made of, release manifest and config."""
+        manifest = self._manifest(image)
+        config = self._config(image, manifest)
+        diff_ids = parse_config(config).diff_ids
+        if len(diff_ids) != len(manifest.layers):
+            raise Refused(
+                "bad_manifest", f"the config of {name} names {len(diff_ids)} layers, not {len(manifest.layers)}"
+            )
+        held = {} if name in self._asked_for_all else self._held(diff_ids)
+        absent = [layer for layer, diff_id in zip(manifest.layers, diff_ids, strict=True) if diff_id not in held]
+        self._transfer(image, absent, held, progress)
+        layers = []
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
+            found = self._store.layer(layer.digest)
+            if found is None and diff_id not in held:
+                raise BlobsDamaged(f"layer {layer.digest} is gone from the disk")
+            is_as, size = found or (diff_id, held[diff_id])
+            if is_as != diff_id:
+                raise Refused("wrong_layer", f"{name}: layer {layer.digest} is {is_as}, its config says {diff_id}")
+            layers.append(Layer(blob=layer.digest, blob_bytes=layer.size, diff_id=diff_id, unpacked_bytes=size))
+        made = release_manifest(config, [layer.unpacked_bytes for layer in layers])
+        if digest(made) != plain:
+            raise Refused("wrong_manifest", f"{name}: the registry's image makes release manifest {digest(made)}")
+        kept = Kept(
+            repository=image.repository,
+            manifest=image.digest,
+            config=manifest.config.digest,
+            plain=plain,
+            layers=tuple(layers),
+        )
+        self._store.remember(kept)
+        return kept, made, config
+
+    def _manifest(self, image: Image) -> Manifest:
+        data = self._small(
+            image.digest,
+            lambda: self._registry.manifest(image.repository, image.digest, size_max=MANIFEST_BYTES_MAX),
+        )
+        parsed = parse_manifest(data)
+        if isinstance(parsed, Index):
+            raise Refused("bad_manifest", f"{image.digest} names several images: a release names one")
+        return parsed
+
+    def _config(self, image: Image, manifest: Manifest) -> bytes:
+        wanted = manifest.config.digest
+        size_max = min(manifest.config.size, CONFIG_BYTES_MAX)
+        return self._small(wanted, lambda: self._registry.small_blob(image.repository, wanted, size_max=size_max))
+
+    def _small(self, wanted: str, fetch: Callable[[], bytes]) -> bytes:
+        known = self._store.small(wanted)
+        if known is not None:
+            return known
+        data = fetch()
+        if digest(data) != wanted:
+            raise Refused("wrong_bytes", f"the source has other bytes under {wanted}")
+        self._store.put_small(wanted, data)
+        return data
+
+    def _held(self, diff_ids: Sequence[str]) -> dict[str, int]:
+        """Return the sizes of the lowest layers that the engine has in an image of ours: it will not ask for them."""
+        best: tuple[Layer, ...] = ()
+        for kept in self._store.images():
+            same = 0
+            for layer, diff_id in zip(kept.layers, diff_ids, strict=False):
+                if layer.diff_id != diff_id:
+                    break
+                same += 1
+            if same > len(best) and self._engine.has_image(name_of(self._loopback.address, kept)):
+                best = kept.layers[:same]
+        return {layer.diff_id: layer.unpacked_bytes for layer in best}
+
+    def _transfer(self, image: Image, layers: Sequence[Blob], held: Mapping[str, int], progress: Progress) -> None:
+        wanted = {layer.digest: layer for layer in layers if not self._is_good(layer.digest)}
+        here = {layer.digest: min(self._store.arrived(layer.digest), layer.size) for layer in wanted.values()}
+        unpacked_bytes = max(0, image.unpacked_bytes - sum(held.values()))
+        to_move = sum(layer.size - here[layer.digest] for layer in wanted.values())
+        Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes).check(self._free_bytes())
+        if not wanted:
+            return
+        log.info("fetching %d bytes of %s@%s", to_move, image.repository, image.digest)
+        wants = [
+            Want(image.repository, layer.digest, layer.size, unpacked_max=image.unpacked_bytes)
+            for layer in wanted.values()
+        ]
+        Transfer(self._registry, self._store, wants).run(progress)
+        self._checked |= wanted.keys()
+
+    def _given(self, kept: Kept, name: str, manifest: bytes, config: bytes, told: Callable[[], None]) -> None:
+        """Have the engine pull the image from us."""
+        self._loopback.listen()
+        try:
+            with self._loopback.serving(self._served(kept, manifest, config)):
+                self._engine.pull(name, token="", progress=lambda done, total: told())
+        except EngineRefused as error:
+            # Whatever it says: either blobs here are damaged, and fetching them again cures that, or it is the engine.
+            self._checked.clear()
+            bad = [layer for layer in kept.layers if not self._is_good(layer.blob)]
+            self._asked_for_all.add(name)  # it may have asked for a layer that we thought it has
+            if bad:
+                raise BlobsDamaged(f"{len(bad)} layers of {name} are damaged on this disk") from error
+            raise
+        if not self._engine.has_image(name):
+            raise Refused("not_there", f"the engine says that it has pulled {name}, and does not know it")
+        self._asked_for_all.discard(name)
+
+    def _is_good(self, blob: str) -> bool:
+        """Return whether a blob is here whole; one that lay here since an earlier life is read first."""
+        if not self._store.has(blob) or (blob not in self._checked and not self._store.scrub(blob)):
+            return False
+        self._checked.add(blob)
+        return True
+
+    def _served(self, kept: Kept, manifest: bytes, config: bytes) -> Served:
+        blobs = {kept.config: Content(len(config), lambda: iter((config,)))}
+        for layer in kept.layers:
+            if self._store.has(layer.blob):
+                blobs[layer.diff_id] = Content(layer.unpacked_bytes, functools.partial(self._tar, layer))
+        return Served(kept.repository, {kept.plain: Content(len(manifest), lambda: iter((manifest,)))}, blobs)
+
+    def _tar(self, layer: Layer) -> Iterator[bytes]:
+        return unpacked(self._store.chunks(layer.blob), size_max=layer.unpacked_bytes)
+
+
+def reference(address: str, image: Image) -> str:
+    """Return the name by which the engine knows a release's image."""
+    return f"{address}/{image.repository}@{image.plain or image.digest}"
+
+
+def name_of(address: str, kept: Kept) -> str:
+    return f"{address}/{kept.repository}@{kept.plain}"
