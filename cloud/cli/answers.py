@@ -66,15 +66,14 @@ class Service(Answer):
     health: str = "none"
     reason: str = ""
     exit_code: int | None = None
+    index: int = 1
+    restarts: int = 0
+    started_at_ms: int | None = None
+    digest: str = ""
 
-
-class Instance(Answer):
-    instance: str = ""
-    name: str
-    release: str = ""
-    state: str = ""
-    message: str = ""
-    services: tuple[Service, ...] = ()
+    @property
+    def label(self) -> str:
+        return self.name if self.index == 1 else f"{self.name}-{self.index}"
 
 
 class Condition(Answer):
@@ -84,8 +83,21 @@ class Condition(Answer):
     message: str = ""
 
 
+class Instance(Answer):
+    instance: str = ""
+    name: str
+    release: str = ""
+    section: str = ""
+    state: str = ""
+    message: str = ""
+    services: tuple[Service, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    plan: tuple[str, ...] = ()
+
+
 class Status(Answer):
     revision: int = 0
+    accepted: Generation | None = None
     instances: tuple[Instance, ...] = ()
     conditions: tuple[Condition, ...] = ()
     disk_free_bytes: int | None = None
@@ -114,6 +126,31 @@ class Device(Answer):
     status_at_ms: int | None = None
     streams: tuple[Stream, ...] = ()
     contested: bool = False
+
+
+class Wanted(Answer):
+    """One app of a desired state."""
+
+    instance: str
+    name: str
+    release: str = ""
+    section: str = ""
+    attempt: int = 0
+    settings: Mapping[str, Any] = {}
+    services: tuple[str, ...] = ()
+
+
+class Desired(Answer):
+    """What a device should run."""
+
+    era: int = 0
+    generation: int = 0
+    issued_ms: int | None = None
+    sent_ms: int | None = None
+    apps: tuple[Wanted, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.era}.{self.generation}"
 
 
 class Devices(Answer):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cloud.cli.answers import Device, Instance
-from cloud.cli.device_text import app_states, generations
+from cloud.cli.device_text import app_states, generations, told
 from cloud.cli.event_stream import Event
 from cloud.cli.render import printable, short
 
@@ -31,6 +31,8 @@ class Follower:
                 found = self._deployment(document)
             case "telemetry":
                 found = [(self._name(document), _telemetry(document))]
+            case "command":
+                found = [(self._name(document), _command(document))]
             case "progress":
                 found = [(self._name(document), _progress(document))]
             case _:
@@ -124,7 +126,9 @@ def _app_changes(before: Device, after: Device) -> Iterator[str]:
         if earlier is None or _shown(earlier) != _shown(instance):
             message = f": {instance.message}" if instance.message else ""
             yield f"{instance.name} {instance.state} {short(instance.release)}{message}"
-        else:
+        if earlier is not None:
+            yield from _phases(instance, earlier)
+        if earlier is not None and _shown(earlier) == _shown(instance):
             yield from _service_changes(instance, earlier)
     for key, gone in known.items():
         if key not in now and after.status is not None:
@@ -135,22 +139,38 @@ def _shown(instance: Instance) -> tuple[str, str, str]:
     return instance.state, instance.release, instance.message
 
 
+def _phases(instance: Instance, earlier: Instance) -> Iterator[str]:
+    known = {(one.type, one.message) for one in earlier.conditions if one.status}
+    for condition in instance.conditions:
+        # That all is well is told by the app's state already.
+        if condition.status and condition.type != "Healthy" and (condition.type, condition.message) not in known:
+            yield f"{instance.name} {condition.type} {told(condition)}".rstrip()
+
+
 def _service_changes(instance: Instance, earlier: Instance) -> Iterator[str]:
-    known = {service.name: service for service in earlier.services}
+    known = {service.label: service for service in earlier.services}
     for service in instance.services:
-        was = known.get(service.name)
-        if was is None or (was.state, was.health) == (service.state, service.health):
+        was = known.get(service.label)
+        if was is None:
             continue
-        health = "" if service.health == "none" else f", {service.health}"
-        yield f"{instance.name}/{service.name} {service.state}{health}"
+        if (was.state, was.health) != (service.state, service.health):
+            health = "" if service.health == "none" else f", {service.health}"
+            yield f"{instance.name}/{service.label} {service.state}{health}"
+        if service.restarts > was.restarts:
+            yield f"{instance.name}/{service.label} was restarted by its engine, {service.restarts} times by now"
 
 
 def _condition_changes(before: Device, after: Device) -> Iterator[str]:
     known = {one.type: one.status for one in before.status.conditions} if before.status else {}
     for condition in after.status.conditions if after.status else ():
         if known.get(condition.type) != condition.status and (condition.type in known or condition.message):
-            detail = ": ".join(part for part in (condition.reason, condition.message) if part)
-            yield f"{condition.type} {'yes' if condition.status else 'no'} {detail}".rstrip()
+            yield f"{condition.type} {'yes' if condition.status else 'no'} {told(condition)}".rstrip()
+
+
+def _command(document: Mapping[str, Any]) -> str:
+    target = "/".join(str(document[part]) for part in ("app", "service") if document.get(part))
+    message = f": {document['message']}" if document.get("message") else ""
+    return f"{document.get('verb', 'command')} {target} {document.get('state', '')}{message}".replace("  ", " ")
 
 
 def _telemetry(document: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from broker.errors import Refused
-from cloud.cli import apps, commanding, deploy, devices, exits, fleets, login, logs, push, telemetry, watch
+from cloud.cli import apps, commanding, deploy, devices, exits, fleets, login, logs, push, telemetry, watch, why
 from cloud.cli.credentials import DEFAULT_NAME
 from cloud.cli.edge import PROGRAM, exit_code, told
 from cloud.cli.plugins import join
@@ -31,6 +31,7 @@ def command_line() -> typer.Typer:
             "whoami": login.whoami,
             "status": devices.status,
             "deploy": deploy.deploy,
+            "why": why.why,
             "watch": watch.watch,
             "telemetry": telemetry.telemetry,
             "logs": logs.logs,

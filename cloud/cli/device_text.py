@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cloud.cli.answers import Device, Instance
+from cloud.cli.answers import Condition, Device, Instance, Service
 from cloud.cli.durations import ago
 from cloud.cli.render import moment, printable, short, table
 
@@ -65,7 +65,7 @@ def device_lines(device: Device, now_ms: int) -> Iterator[str]:
         ("reported", ago(device.status_at_ms, now_ms)),
     ]
     yield from (f"{name:12}{printable(value)}" for name, value in facts)
-    yield from _status_lines(device)
+    yield from _status_lines(device, now_ms)
     if device.streams:
         yield ""
         yield from table(
@@ -74,19 +74,36 @@ def device_lines(device: Device, now_ms: int) -> Iterator[str]:
         )
 
 
-def _status_lines(device: Device) -> Iterator[str]:
+def _status_lines(device: Device, now_ms: int) -> Iterator[str]:
     if device.status is None:
         return
     for condition in device.status.conditions:
-        detail = ": ".join(part for part in (condition.reason, condition.message) if part)
-        yield printable(f"{'condition':12}{condition.type} {'yes' if condition.status else 'no'} {detail}".rstrip())
+        yield printable(
+            f"{'condition':12}{condition.type} {'yes' if condition.status else 'no'} {told(condition)}".rstrip()
+        )
     rows: list[tuple[object, ...]] = []
     for instance in device.status.instances:
         rows.append((instance.name, "", instance.state, short(instance.release), instance.message))
+        for condition in instance.conditions:
+            if condition.status:
+                rows.append(("", "", condition.type, "", told(condition)))
         for service in instance.services:
-            health = "" if service.health == "none" else f", {service.health}"
-            code = "" if service.exit_code is None else f", exit code {service.exit_code}"
-            rows.append(("", service.name, f"{service.state}{health}{code}", "", service.reason))
+            rows.append(("", service.label, service_state(service, now_ms), "", service.reason))
     if rows:
         yield ""
         yield from table(("APP", "SERVICE", "STATE", "RELEASE", "MESSAGE"), rows)
+
+
+def service_state(service: Service, now_ms: int) -> str:
+    """Return all that is known of how a container is."""
+    health = "" if service.health == "none" else f", {service.health}"
+    code = "" if service.exit_code is None else f", exit code {service.exit_code}"
+    times = "once" if service.restarts == 1 else f"{service.restarts} times"
+    restarts = f", restarted {times}" if service.restarts else ""
+    since = f", since {ago(service.started_at_ms, now_ms)}" if service.started_at_ms else ""
+    return f"{service.state}{health}{code}{restarts}{since}".replace(" ago", "")
+
+
+def told(condition: Condition) -> str:
+    """Return reason and sentence of a condition."""
+    return ": ".join(part for part in (condition.reason, condition.message) if part)

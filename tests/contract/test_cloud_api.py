@@ -599,3 +599,18 @@ def test_the_newest_lines_of_a_service_are_read_from_the_end(cloud: Cloud) -> No
     answer = user.get("/v1/logs?newest=true&limit=3&service=web&app=web").json()
     assert [line["text"] for line in answer["lines"]] == ["line 95", "line 97", "line 99"]
     assert user.get("/v1/logs?newest=true&app=other").json()["lines"] == []
+
+
+def test_what_a_device_should_run_is_shown_without_what_apps_are_told(cloud: Cloud) -> None:
+    user = cloud.login()
+    Joining("pump").enroll(user)
+    assert reason(user.get("/v1/devices/pump/desired")) == (404, "not_found")
+    user.app()
+    user.post("/v1/deployments", app="web", variables={"PASSWORD": "hush"}, force=True)
+    answer = user.get("/v1/devices/pump/desired")
+    assert "hush" not in answer.text
+    shown = answer.json()
+    (app,) = shown["apps"]
+    assert (shown["generation"], shown["sent_ms"]) == (1, None)
+    assert (app["name"], app["attempt"], app["settings"], app["services"]) == ("web", 1, {"force": True}, ["web"])
+    assert reason(cloud.other().get("/v1/devices/pump/desired")) == (404, "not_found")

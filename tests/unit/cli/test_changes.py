@@ -66,6 +66,25 @@ def test_a_service_is_told_when_its_app_stays_as_it_is() -> None:
     assert told(before, after) == ["pump: hello/web running, unhealthy"]
 
 
+def test_the_phase_of_an_update_and_restarts_are_told() -> None:
+    def at(*phases: str, restarts: int = 0) -> Event:
+        shown = status("updating")
+        shown["instances"][0]["conditions"] = [{"type": one, "status": True, "message": "so"} for one in phases]
+        shown["instances"][0]["services"][0]["restarts"] = restarts
+        return device(status=shown)
+
+    assert told(at("Fetching"), at("Waiting", "Healthy")) == ["pump: hello Waiting so"]
+    assert told(at("Waiting"), at("Waiting")) == []
+    assert told(at(restarts=1), at(restarts=3)) == ["pump: hello/web was restarted by its engine, 3 times by now"]
+
+
+def test_a_command_is_told_with_what_became_of_it() -> None:
+    command = {"device": "d1", "verb": "app.restart", "app": "hello", "service": None, "state": "done", "message": "ok"}
+    assert told(device(), Event("command", json.dumps(command))) == ["pump: app.restart hello done: ok"]
+    resync = {"device": "d1", "verb": "device.resync", "app": None, "state": "waiting", "message": ""}
+    assert told(device(), Event("command", json.dumps(resync))) == ["pump: device.resync waiting"]
+
+
 def test_an_app_that_is_gone_is_told() -> None:
     assert told(device(status=status("converged")), device(status={"instances": []})) == ["pump: hello is gone"]
 
