@@ -44,6 +44,9 @@ class Program:
     before_start: Callable[[], None] = lambda: None
     on_up: Callable[[], None] = lambda: None
     environment: Mapping[str, str] | None = None
+    folder: Path | None = None  # where it runs; ours where None
+    user: int | None = None  # the number it runs as, with a group of the same number and no rights; ours where None
+    data_bytes_max: int | None = None  # of memory of its own; what asks for more gets none
     ready_timeout_s: float = 20.0
     stop_timeout_s: float = 10.0
     check_every_s: float | None = None
@@ -78,12 +81,16 @@ class Child:
             self.stop()
             raise Passing(f"{self.program.name} did not get ready: {self.last_words()}")
 
-    def stop(self) -> None:
-        """Ask it to end, insist after a while, and wait for the end."""
+    def ask_to_end(self) -> None:
+        """Begin to stop it; returns at once. Pair with `stop`."""
         self._stop.set()
         self._up.set()  # nobody waits any longer for one that is being stopped
         if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """Ask it to end, insist after a while, and wait for the end."""
+        self.ask_to_end()
         self._thread.join(self.program.stop_timeout_s + 5.0)
         if self._wake >= 0 and not self._thread.is_alive():
             os.close(self._wake)
@@ -177,7 +184,8 @@ class Child:
     def _spawn(self, lock: int | None) -> subprocess.Popen[bytes]:
         with self.program.log_path.open("ab") as output:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *self.program.argv],
+                [*_limits(self.program), "setpriv", "--pdeathsig", "TERM", *_rights(self.program), *self.program.argv],
+                cwd=self.program.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -246,3 +254,13 @@ class Child:
             log.warning("%s does not end; killing it", self.program.name)
             process.kill()
             process.wait()
+
+
+def _limits(program: Program) -> list[str]:
+    return [] if program.data_bytes_max is None else ["prlimit", f"--data={program.data_bytes_max}"]
+
+
+def _rights(program: Program) -> list[str]:
+    if program.user is None:
+        return []
+    return [f"--reuid={program.user}", f"--regid={program.user}", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]

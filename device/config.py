@@ -33,6 +33,19 @@ class TelemetrySettings(BaseModel):
     durability: str = Field(default="everysec", pattern="^(everysec|always)$")
 
 
+class PlatformSettings(BaseModel):
+    """The `[platform]` table: what apps may have beside containers. A display is allowed by the policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lock_max_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
+    redis_servers: Annotated[int, Field(ge=0, le=256)] = 4
+    redis_megabytes: Annotated[int, Field(ge=4, le=4096)] = 16
+    x11: Annotated[str, Field(pattern=r"^(:[0-9]{1,5}(\.[0-9]+)?)?$")] = ""
+    wayland: Annotated[str, Field(pattern="^(/.*)?$")] = ""
+    xauthority: Annotated[str, Field(pattern="^(/.*)?$")] = ""
+
+
 class Owner(BaseModel):
     """device.toml: what the owner of the device decides. Unknown keys are errors, so that a typo cannot open a door."""
 
@@ -42,6 +55,7 @@ class Owner(BaseModel):
     zone: str = ""
     policy: Policy = Policy()
     telemetry: TelemetrySettings = TelemetrySettings()
+    platform: PlatformSettings = PlatformSettings()
 
 
 class Identity(BaseModel):
@@ -113,6 +127,22 @@ class Paths:
     @property
     def telemetry(self) -> Path:
         return self.state / "telemetry"
+
+    @property
+    def locks(self) -> Path:
+        return self.state / "locks"
+
+    @property
+    def locks_file(self) -> Path:
+        return self.state / "locks.json"
+
+    @property
+    def app_redis(self) -> Path:
+        return self.state / "redis"
+
+    @property
+    def display(self) -> Path:
+        return self.state / "display"
 
     @property
     def intake_folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""What apps need around them besides their containers: intake accounts, forwarders, log followers.
+"""What apps need around them besides their containers: intake accounts, forwarders, log followers, the platform.
 
 Called by the reconcile thread: before a round for the accounts, after each snapshot for the rest.
 """
@@ -12,6 +12,7 @@ from broker.messages import AppSection
 from broker.policy import Policy
 from device.engine.port import Engine, Observed
 from device.logs.follower import Followers
+from device.platform.services import Platform
 from device.reconcile.wanted import Place, Wanted
 from device.telemetry.accounts import Accounts
 from device.telemetry.connection import Client, RedisUnavailable
@@ -37,6 +38,7 @@ class Surroundings:
         mover: Mover,
         forwarders: Forwarders,
         followers: Followers,
+        platform: Platform,
     ) -> None:
         self._device = device
         self._registry = registry
@@ -48,15 +50,25 @@ class Surroundings:
         self._mover = mover
         self._forwarders = forwarders
         self._followers = followers
+        self._platform = platform
+        self._placed: frozenset[str] = frozenset()
         self._applied: dict[str, str] | None = None
         self._bridges: dict[str, str] = {}
 
     def place_for(self, sections: Sequence[AppSection]) -> Place:
         """Return where these apps are put, their accounts made and known to the intake."""
+        self._placed = frozenset(section.instance for section in sections)
         access = self._accounts.access_for(sections)
         if self._applied != self._accounts.writing:
             self.apply_accounts()
-        return Place(device=self._device, registry=self._registry, intake=access, policy=self._policy, ours=self._ours)
+        return Place(
+            device=self._device,
+            registry=self._registry,
+            intake=access,
+            policy=self._policy,
+            ours=self._ours,
+            fittings=self._platform.fittings(sections, with_intake=access.keys()),
+        )
 
     def intake_up(self) -> None:
         """Get the intake ready for apps: after each of its starts, before it counts as ready."""
@@ -93,15 +105,16 @@ class Surroundings:
             if key not in self._bridges and (device := self._engine.bridge_of(name)) is not None:
                 self._bridges[key] = device
         self._forwarders.ensure(self._bridges)
-        if self._accounts.leaving:
-            self._let_go()
+        if self._accounts.leaving or self._platform.holding - self._placed:
+            running = frozenset(container.instance for container in self._engine.containers())  # also of refused apps
+            self._platform.keep_only(self._placed | running)
+            self._let_go(running)
 
-    def _let_go(self) -> None:
+    def _let_go(self, running: frozenset[str]) -> None:
         """Take accounts from apps that have gone, and forget those whose samples are moved.
 
         An app may write until its containers have ended; what it wrote then is moved before its stream goes.
         """
-        running = {container.instance for container in self._engine.containers()}  # also of refused apps
         gone = {instance: name for instance, name in self._accounts.leaving.items() if instance not in running}
         for instance in gone:
             self._accounts.retire(instance)

@@ -29,6 +29,10 @@ from device.inbox import Inbox
 from device.ledger import Accepted, Ledger
 from device.logs.follower import Followers
 from device.mailbox import Mailbox
+from device.platform.app_redis import AppRedis
+from device.platform.display import Display, Places
+from device.platform.locks import Locks
+from device.platform.services import Platform
 from device.presence import Presence, Standing
 from device.reconcile.crew import Hands
 from device.reconcile.journal import Journal
@@ -82,6 +86,7 @@ class Worker:
             "fetcher": self.reconciler.fetcher.run,
             "reconcile": self.reconciler.run,
             "engine-events": self._watch_engine,
+            "lock-watch": self.locks.run,
             "replies": self.replies.run,
             "reporter": self.reporter.run,
             "presence": self.presence.run,
@@ -109,6 +114,7 @@ class Worker:
             linger_s=settings.linger_ms / 1000,
             moved=self.shipper.poke,
         )
+        self._build_platform(paths, owner, intake)
         self.surroundings = Surroundings(
             device=self._identity.device,
             registry=self._identity.registry,
@@ -120,6 +126,7 @@ class Worker:
             mover=self.mover,
             forwarders=self.forwarders,
             followers=self.followers,
+            platform=self.platform,
         )
         self.store = servers.store_server(
             paths, settings, before_start=self.buffer.suspend, on_up=self.buffer.begin_epoch
@@ -128,6 +135,27 @@ class Worker:
             paths, settings, password=accounts.worker_password, on_up=self.surroundings.intake_up
         )
         self.children = (self.store.child, self.intake.child)
+
+    def _build_platform(self, paths: Paths, owner: Owner, intake: Client) -> None:
+        settings = owner.platform
+        self.locks = Locks(
+            paths.locks,
+            intake=intake,
+            memory=paths.locks_file,
+            boot=self._boot,
+            max_s=settings.lock_max_s,
+            clock=self._clock,
+            freed=self.mailbox.poke,
+        )
+        self.platform = Platform(
+            locks=self.locks,
+            redis=AppRedis(paths.app_redis, megabytes=settings.redis_megabytes),
+            redis_servers_max=settings.redis_servers,
+            display=Display(
+                paths.display, Places(x11=settings.x11, wayland=settings.wayland, xauthority=settings.xauthority)
+            ),
+            may_display=lambda section: owner.policy.for_app(section.grants).allow_display,
+        )
 
     def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:
         self.hands = Hands()
@@ -145,6 +173,8 @@ class Worker:
             progress=self.reporter.progress,
             observed=self.surroundings.observed,
             spawn=self.hands.spawn,
+            unmet=self.platform.objections,
+            lock_of=self.locks.lock_of,
         )
 
     def _build_link(self, paths: Paths, owner: Owner, brokers: tuple[str, ...]) -> None:
@@ -199,6 +229,7 @@ class Worker:
     def run(self) -> int:
         """Work until `stop` is called; return the exit status."""
         self.trust.load()
+        self.locks.load()
         for child in self.children:
             child.start(needed=False)  # apps and updates do not wait for telemetry
         held = self.ledger.load(self.trust.verifier_for_desired())
@@ -233,6 +264,7 @@ class Worker:
             self.inbox,
         ):
             wake.poke()
+        self.locks.wake()
         self.engine.close()
         self.session.stop()
         for thread in reversed(self.threads):
@@ -240,6 +272,7 @@ class Worker:
                 log.warning("thread %s does not end", thread.name)
         self.forwarders.close()
         self.followers.pack()
+        self.platform.close()
         for child in reversed(self.children):
             child.stop()
 

@@ -54,6 +54,7 @@ class Apps:
         journal: Journal,
         policy: Policy,
         registry: str,
+        unmet: Callable[[AppSpec, AppSection], list[str]],
         locks: Locks,
         looks: Looks,
         fetch_error: Callable[[str], str],
@@ -64,6 +65,7 @@ class Apps:
         self._journal = journal
         self._policy = policy
         self._registry = registry
+        self._unmet = unmet
         self._locks = locks
         self._looks = looks
         self._fetch_error = fetch_error
@@ -83,7 +85,8 @@ class Apps:
         """Return where an app shall go. Of what was granted to it, only what the newest section grants counts."""
 
         def objections(spec: AppSpec) -> list[str]:
-            return self._policy.objections(spec, section.grants, registry=self._registry)
+            denied = self._policy.objections(spec, section.grants, registry=self._registry)
+            return [*denied, *self._unmet(spec, section)]
 
         return aim(section, self._journal.of(section.instance), objections)
 
@@ -160,6 +163,7 @@ class Apps:
     def _case(self, of: Aim, snapshot: Snapshot, place: Place) -> Case:
         instance = of.asked.instance
         is_forced = of.asked.settings.get("force") is True
+        changes = of.target is not None and of.current is not None and of.target.digest != of.current.digest
         return Case(
             aim=of,
             entry=self._journal.of(instance),
@@ -168,7 +172,7 @@ class Apps:
             attempt_at=lambda section: self._attempts.of(section, snapshot.now),
             is_absent=functools.cache(lambda image: not self._engine.has_image(image)),
             check_of=self._looks.image_check,
-            lock=None if is_forced else self._locks.of(instance),
+            lock=self._locks.of(instance) if changes and not is_forced else None,  # nobody looks where nothing waits
             is_busy=instance in self._crew.busy,
             can_set_restart=self._can_set_restart,
         )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from broker.appspec import AppSpec
 from broker.clock import Clock
 from broker.files import StorageUnavailable
 from broker.messages import AppSection, DesiredState, InstanceStatus
@@ -57,6 +58,7 @@ class Reconciler:
     progress: Callable[[str, int, int], None]
     observed: Callable[[Sequence[Wanted], Observed], None]  # told after every snapshot: log followers and forwarders
     registry: str = ""  # that the images come from, for the policy
+    unmet: Callable[[AppSpec, AppSection], list[str]] = lambda spec, section: []  # what the device has not for an app
     lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
     spawn: Spawn | None = None  # where steps are done; on this thread where nothing is said
 
@@ -76,6 +78,7 @@ class Reconciler:
             journal=self.journal,
             policy=self.policy,
             registry=self.registry,
+            unmet=self.unmet,
             locks=self._locks,
             looks=self._looks,
             fetch_error=self.fetcher.error,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from typing import Literal
 
 from broker.appspec import AppSpec, Mount, Service
 from broker.canonical import digest, digest_of
@@ -48,14 +49,26 @@ class IntakeAccess:
 
 
 @dataclass(frozen=True)
+class Fitting:
+    """What a platform service puts into the containers that ask for it."""
+
+    environment: Mapping[str, str]
+    mounts: tuple[BindOrVolume, ...] = ()
+
+
+Asked = Literal["lock", "redis", "display"]
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where apps are put: the device, its registry, each instance's intake account, the owner's policy, our folders."""
+    """Where apps are put: the device, its registry, what each instance gets, the owner's policy, our folders."""
 
     device: str
     registry: str
     intake: Mapping[str, IntakeAccess]
     policy: Policy = field(default_factory=Policy)
     ours: tuple[str, ...] = ()
+    fittings: Mapping[tuple[str, Asked], Fitting] = field(default_factory=dict)  # by instance
 
 
 @dataclass(frozen=True)
@@ -164,7 +177,10 @@ def _container(
     service = written if index == 1 else written.model_copy(update={"ports": written.ports_of(index)})
     intake = place.intake.get(section.instance) if service.telemetry.access != "none" else None
     image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
+    fittings = [place.fittings[key] for what in asked(service) if (key := (section.instance, what)) in place.fittings]
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
+    for fitting in fittings:
+        environment |= fitting.environment
     by_rank = sorted(service.networks.items(), key=lambda item: (-item[1].priority, item[0]))
     attachments = {_network_name(section, network): attachment for network, attachment in by_rank}
     networks = {
@@ -179,6 +195,7 @@ def _container(
     if intake is not None and service.telemetry.access == "socket":
         # The folder, not the socket: a restarted server makes a new socket. Read-only: no app may replace it.
         mounts += (BindOrVolume("bind", INTAKE_FOLDER, source=intake.socket_folder, read_only=True),)
+    mounts += tuple(mount for fitting in fittings for mount in fitting.mounts)
     files = _files(section.spec, service)
     identity = digest_of(
         {
@@ -232,6 +249,16 @@ def _files(spec: AppSpec, service: Service) -> tuple[FileInside, ...]:
         FileInside(path=each.target, data=file.data, uid=each.uid, gid=each.gid, mode=each.mode)
         for file, each in placed
     )
+
+
+def asked(service: Service) -> tuple[Asked, ...]:
+    """Return the platform services that a service asks for, telemetry aside."""
+    wishes: tuple[tuple[Asked, bool], ...] = (
+        ("lock", service.lock),
+        ("redis", service.redis),
+        ("display", service.display != "off"),
+    )
+    return tuple(what for what, is_asked in wishes if is_asked)
 
 
 def _intake_environment(service: Service, intake: IntakeAccess | None) -> dict[str, str]:

@@ -107,12 +107,11 @@ class Accounts:
 
         Selectors are a must: one flat rule with set and del would let an app delete its own unsent samples.
         """
-        name = stream.partition(":")[2]
         return [
             "reset", "on", f">{self._kept.apps[instance].password}", "resetchannels",
             f"%W~{stream}", "+xadd", "+ping", "+hello", "+auth", "+quit",
             "+client|setname", "+client|id",
-            f"(%RW~lock:{name} +get +set +del +pexpire)",
+            f"(%RW~lock:{instance} +hset +hget +hgetall +hdel +del +expire +pexpire +persist +ttl +pttl)",
         ]  # fmt: skip
 
     def _load(self) -> _Kept:

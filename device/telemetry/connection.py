@@ -61,6 +61,24 @@ class Client:
         with _translated():
             return {name.decode(): value.decode() for name, value in self._redis.hgetall(key).items()}
 
+    def small_hash(self, key: str, fields: Sequence[str], *, bytes_max: int) -> dict[str, bytes] | None:
+        """Return some fields of a hash that others write, each with `bytes_max` at most: longer ones are left out.
+
+        None when there is no such hash.
+        """
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.type(key)
+            for field in fields:
+                pipeline.hstrlen(key, field)
+            kind, *lengths = pipeline.execute(raise_on_error=False)
+            if kind != b"hash":
+                return None
+            short = [field for field, length in zip(fields, lengths, strict=True) if 0 < length <= bytes_max]
+            values = self._redis.hmget(key, short) if short else []
+            found = zip(short, values, strict=True)
+            return {field: value for field, value in found if value is not None and len(value) <= bytes_max}
+
     def set_hash(self, key: str, fields: Mapping[str, str]) -> None:
         with _translated():
             self._redis.hset(key, mapping=dict(fields))

@@ -88,7 +88,9 @@ def test_killing_the_store_loses_nothing_and_begins_a_new_epoch(bench: Bench) ->
     before = bench.place().epoch
     starts = bench.store_server.child.starts
     bench.store_server.child.signal(9)
-    wait_until(lambda: bench.store_server.child.starts > starts and bench.answers(), what="the store is back")
+    wait_until(
+        lambda: bench.store_server.child.starts > starts and bench.answers(), what="the store is back", timeout_s=60
+    )
     bench.write(range(3, 6))
     wait_until(bench.moved, what="the mover works again")
     assert bench.numbers() == [str(n) for n in range(6)]
@@ -103,8 +105,12 @@ def test_killing_the_intake_loses_nothing_that_was_confirmed(bench: Bench) -> No
     bench.write(range(3, 6))
     starts = bench.intake_server.child.starts
     bench.intake_server.child.signal(9)
-    wait_until(lambda: bench.intake_server.child.starts > starts and bench.moved(), what="the intake is back")
-    wait_until(lambda: bench.numbers() == [str(n) for n in range(6)], what="all samples are in the buffer")
+    wait_until(
+        lambda: bench.intake_server.child.starts > starts and bench.moved(), what="the intake is back", timeout_s=60
+    )
+    wait_until(
+        lambda: bench.numbers() == [str(n) for n in range(6)], what="all samples are in the buffer", timeout_s=60
+    )
     app = bench.app()
     assert app.xadd(STREAM, {"n": 6})
 

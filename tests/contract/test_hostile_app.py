@@ -45,18 +45,13 @@ def test_a_full_intake_is_loud_for_the_app_and_works_again_after_a_move(bench: B
         ("ACL", "LIST"),
         ("SUBSCRIBE", "x"),
         ("EVAL", "return 1", "0"),
-        ("SET", "lock:other", "x"),
+        ("SET", "lock:hello", "x"),
+        ("HGETALL", "marks"),
     ],
 )
 def test_an_app_may_do_nothing_but_append_to_its_own_stream(bench: Bench, command: tuple[str, ...]) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
         bench.app().execute_command(*command)
-
-
-def test_an_app_may_hold_its_own_lock(bench: Bench) -> None:
-    app = bench.app()
-    assert app.set("lock:hello", "busy")
-    assert app.get("lock:hello") == b"busy"
 
 
 def test_nobody_gets_in_without_an_account(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from device.logs.follower import Followers
 from device.surroundings import Surroundings
 from device.telemetry.accounts import Accounts
 from device.telemetry.forwarder import Forwarders
-from tests.harness.telemetry import OTHER_STREAM, SECTIONS, STREAM, Bench
+from tests.harness.telemetry import OTHER_STREAM, SECTIONS, STREAM, Bench, platform
 
 HELLO, OTHER = SECTIONS
 
@@ -37,6 +37,7 @@ class House:
             mover=bench.mover,
             forwarders=Forwarders(bench.paths.intake_socket, port=bench.accounts.tcp_port),
             followers=Followers(cast(Engine, self.engine), bench.buffer, packed=lambda: None),
+            platform=platform(bench),
         )
 
     def run(self, *apps: str) -> None:

@@ -12,9 +12,14 @@ from typing import Any
 
 import redis
 
+from broker.clock import SystemClock
 from broker.messages import Instant
 from broker.payloads import unpack_samples
 from device.config import Paths, TelemetrySettings
+from device.platform.app_redis import AppRedis
+from device.platform.display import Display, Places
+from device.platform.locks import Locks
+from device.platform.services import Platform
 from device.reconcile.wanted import IntakeAccess
 from device.telemetry import servers
 from device.telemetry.accounts import Accounts
@@ -171,3 +176,22 @@ def running(folder: Path) -> Iterator[Bench]:
     finally:
         made.intake_server.child.stop()
         made.store_server.child.stop()
+
+
+def platform(bench: Bench, *, redis_servers_max: int = 4, places: Places | None = None) -> Platform:
+    """Return the platform services of the same worker; a display is allowed where `places` says where to look."""
+    return Platform(
+        locks=Locks(
+            bench.paths.locks,
+            intake=bench.intake,
+            memory=bench.paths.locks_file,
+            boot=NOW.boot,
+            max_s=3600.0,
+            clock=SystemClock(),
+            freed=lambda: None,
+        ),
+        redis=AppRedis(bench.paths.app_redis, megabytes=8),
+        redis_servers_max=redis_servers_max,
+        display=Display(bench.paths.display, places or Places()),
+        may_display=lambda section: places is not None,
+    )
