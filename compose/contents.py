@@ -11,7 +11,7 @@ from compose.project import FileResource, Project
 
 
 def read_contents(project: Project, variables: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the contents by `configs.NAME` and `secrets.NAME`, of those that services use and that can be read.
+    """Return the contents by `configs.NAME` and `secrets.NAME`, of those that are used and can be read.
 
     A file is read only as far as shows that it is too large. What cannot be read is left out: printing a project needs
     no contents, and converting it refuses what is missing.
@@ -19,6 +19,9 @@ def read_contents(project: Project, variables: Mapping[str, str]) -> dict[str, b
     contents: dict[str, bytes] = {}
     for section, resources in (("configs", project.configs), ("secrets", project.secrets)):
         used = {each.source for service in project.services.values() for each in getattr(service, section)}
+        if section == "secrets":
+            builds = [service.build for service in project.services.values() if service.build]
+            used |= {each.source for build in builds for each in build.secrets if resources[each.source].environment}
         for name in sorted(used & resources.keys()):
             data = _content(resources[name], variables)
             if data is not None:

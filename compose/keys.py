@@ -43,6 +43,7 @@ _SWARM = "it directs a cluster, and an app runs on one device"
 _TOOL = "it concerns the developer's tool only"
 _FIXED = "the device names networks and volumes after the app itself, so that no app reaches another's"
 _OTHER_SYSTEMS = "it means something on other systems only"
+_BUILDX = "where docker buildx is installed on the machine that pushes"
 _CONTENT = "up to 32 KiB travel with the release, 48 KiB an app"
 
 
@@ -215,12 +216,16 @@ _BUILD: dict[str, Row] = {
     for key, row in {
         **_supported("context", "dockerfile", "dockerfile_inline", "args", "labels", "target", "network"),
         **_supported("cache_from", "no_cache", "pull", "shm_size", "extra_hosts"),
-        "platforms": Row(Fate.SUPPORTED, "one; or use the service's platform"),
+        "platforms": Row(
+            Fate.SUPPORTED,
+            "one: or set the service's platform, or DOCKER_DEFAULT_PLATFORM; others than the builder's "
+            "own need docker buildx or an emulator",
+        ),
         **_rows(Fate.IGNORED, "the app's registry names images itself", "tags"),
-        **_rows(Fate.IGNORED, _TOOL, "cache_to", "no_cache_filter", "provenance", "sbom"),
+        **_rows(Fate.IGNORED, _TOOL, "cache_to", "provenance", "sbom"),
         **_rows(Fate.IGNORED, "it means something on other systems only", "isolation"),
-        **_rows(Fate.REFUSED, "the engine's builder does not know it", "additional_contexts", "entitlements"),
-        **_rows(Fate.REFUSED, "the engine's builder does not know it", "privileged", "secrets", "ssh", "ulimits"),
+        **_rows(Fate.SUPPORTED, _BUILDX, "additional_contexts", "entitlements", "no_cache_filter", "privileged"),
+        **_rows(Fate.SUPPORTED, _BUILDX, "secrets", "ssh", "ulimits"),
     }.items()
 }
 

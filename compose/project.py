@@ -43,6 +43,11 @@ class FileReference(Part):
     mode: int | None = None
 
 
+class UlimitPair(Part):
+    soft: int
+    hard: int
+
+
 class Build(Part):
     """How a service's image is made. `context` is an absolute path or an address."""
 
@@ -60,6 +65,13 @@ class Build(Part):
     extra_hosts: Mapping[str, tuple[str, ...]] = {}
     platforms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    additional_contexts: Mapping[str, str] = {}
+    secrets: tuple[FileReference, ...] = ()
+    ssh: Mapping[str, str] = {}
+    ulimits: Mapping[str, UlimitPair | int] = {}
+    entitlements: tuple[str, ...] = ()
+    privileged: bool = False
+    no_cache_filter: tuple[str, ...] = ()
 
 
 class Port(Part):
@@ -131,11 +143,6 @@ class Attachment(Part):
     driver_opts: Mapping[str, str] = {}
     priority: int | float = 0
     gw_priority: int | float = 0
-
-
-class UlimitPair(Part):
-    soft: int
-    hard: int
 
 
 class Logging(Part):

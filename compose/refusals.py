@@ -28,13 +28,16 @@ class Verdict:
     spec: AppSpec | None = None
 
 
-def verdict(project: Project, *, on_this_machine: bool = False) -> Verdict:
-    """Return all that would be refused or ignored. Nothing is refused where the project could be pushed."""
+def verdict(project: Project, *, on_this_machine: bool = False, platform: str = "") -> Verdict:
+    """Return all that would be refused or ignored. Nothing is refused where the project could be pushed.
+
+    `platform` is for services that name none.
+    """
     made = attempt(project, on_this_machine=on_this_machine)
     found = {problem.path: problem for problem in reversed(made.problems)}
     if not found:
         try:
-            plan(project)
+            plan(project, platform=platform)
         except ComposeError as error:
             found[error.path] = error
     refused = tuple(Refusal(problem.path, problem.message) for problem in reversed(found.values()))

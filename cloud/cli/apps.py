@@ -73,7 +73,9 @@ def check(
     if device:
         with connected(context) as client:
             asked = client.get(f"/v1/devices/{quote(device, safe='')}", answers.Device)
-    checked = Checked(project, verdict(project), documents, asked)
+    checked = Checked(
+        project, verdict(project, platform=environment.get("DOCKER_DEFAULT_PLATFORM", "")), documents, asked
+    )
     if as_json:
         say_json(check_document(checked))
     else:

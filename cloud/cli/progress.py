@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.clock import Clock
 from cloud.cli.render import note, printable
-from compose.build import Progress, Report
+from compose.local_engine import Progress, Report
 
 PATIENCE_S = 2.0
 TEXT_CHARS = 60

@@ -26,9 +26,9 @@ def load_project(
     return load(files, environment=environment, env_files=env_files, profiles=profiles, name=name)
 
 
-def judged(project: Project, files: Sequence[Path]) -> tuple[str, ...]:
+def judged(project: Project, files: Sequence[Path], *, platform: str = "") -> tuple[str, ...]:
     """Return a line for each thing that a device would ignore; raise `Refused` for the first that it would not run."""
-    found = verdict(project)
+    found = verdict(project, platform=platform)
     if found.refused:
         first = found.refused[0]
         place = written_at(first.path, documents_of(files, project.folder))

@@ -28,14 +28,17 @@ def push(
     from cloud.cli.progress import shown_progress
     from cloud.cli.project_files import chosen_files
     from cloud.cli.projects import judged, load_project
-    from compose.build import connect, publish_images
+    from compose.build import publish_images
+    from compose.buildx import find_buildx
+    from compose.local_engine import ADDRESS, connect
     from compose.to_appspec import app_spec
 
     here = around(context)
     project = load_project(
         files or (), environment=here.variables, env_files=env_file or (), profiles=profile or (), name=name
     )
-    for warning in judged(project, chosen_files(files or (), here.variables)):
+    platform = here.variables.get("DOCKER_DEFAULT_PLATFORM", "")
+    for warning in judged(project, chosen_files(files or (), here.variables), platform=platform):
         note(f"warning: {warning}")  # and what cannot run on a device is refused here, before anything is built
     with connected(context) as client:
 
@@ -52,6 +55,8 @@ def push(
                 registry=registry,
                 namespace=app.namespace,
                 token_for=token_for,
+                buildx=find_buildx(here.variables, here.variables.get("DOCKER_HOST") or ADDRESS),
+                platform=platform,
                 progress=progress,
             )
         spec = app_spec(project, images)

@@ -52,6 +52,33 @@ def test_the_pull_policy_decides(load_text: Load, service: str, expected: str) -
     assert lines(load_text, f"{{a: {service}}}") == [expected]
 
 
-def test_several_platforms_are_refused(load_text: Load) -> None:
-    with pytest.raises(Unsupported):
-        lines(load_text, "{a: {build: {context: ., platforms: [a, b]}}}")
+def test_several_platforms_are_refused_unless_one_is_chosen(load_text: Load) -> None:
+    project = load_text("services: {a: {build: {context: ., platforms: [linux/amd64, linux/arm64]}}, b: {image: x}}")
+    with pytest.raises(Unsupported, match=r"services\.a\.build\.platforms: .*DOCKER_DEFAULT_PLATFORM"):
+        plan(project)
+    assert [line(job) for job in plan(project, platform="linux/arm64")] == [
+        "build app-a linux/arm64 for a",
+        "fetch x linux/arm64 for b",
+    ]
+
+
+def test_the_platform_of_a_service_counts_before_the_default(load_text: Load) -> None:
+    project = load_text("services: {a: {image: x, platform: linux/arm/v7}}")
+    assert [job.platform for job in plan(project, platform="linux/arm64")] == ["linux/arm/v7"]
+
+
+def test_a_build_comes_after_those_it_takes_from(load_text: Load) -> None:
+    a = "a: {build: {context: ., additional_contexts: {base: 'service:c', other: 'service:b', far: 'docker-image://x'}}}"
+    b = "b: {build: {context: ., additional_contexts: ['base=service:c']}}"
+    jobs = plan(load_text(f"services: {{{a}, {b}, c: {{build: ., image: mine}}}}"))
+    assert [(job.name, dict(job.built)) for job in jobs] == [
+        ("mine", {}),
+        ("app-b", {"c": "mine"}),
+        ("app-a", {"c": "mine", "b": "app-b"}),
+    ]
+
+
+def test_builds_that_take_from_each_other_are_refused(load_text: Load) -> None:
+    text = "services: {a: {build: {context: ., additional_contexts: ['x=service:a']}}}"
+    with pytest.raises(Unsupported, match=r"services\.a\.build\.additional_contexts: goes in a circle: a -> a"):
+        plan(load_text(text))
