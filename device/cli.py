@@ -157,11 +157,13 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove this device's containers and networks from the engine (the worker must not be running)."""
+    """Remove this device's containers, networks and images from the engine (the worker must not be running)."""
     from device.engine.docker import DockerEngine
+    from device.images.supply import remove_all
 
     identity, _ = read_identity(Paths(state))
-    engine = DockerEngine(device=identity.device, url=read_owner(Paths(state).owner).engine)
+    owner = read_owner(Paths(state).owner)
+    engine = DockerEngine(device=identity.device, url=owner.engine)
     seen = engine.observe()
     what = f"{len(seen.containers)} containers, {len(seen.networks)} networks"
     what += f", {len(seen.volumes)} volumes" if volumes else ""
@@ -171,14 +173,15 @@ def purge(
         engine.remove(container.id)
     for network in seen.networks:
         engine.remove_network(network)
+    images = remove_all(Paths(state), owner.images, engine)
     if volumes:
         for volume in sorted(seen.volumes):
             engine.remove_volume(volume)
     if as_json:
-        removed = {"containers": len(seen.containers), "networks": len(seen.networks)}
+        removed = {"containers": len(seen.containers), "networks": len(seen.networks), "images": images}
         print(json.dumps(removed | {"volumes": len(seen.volumes) if volumes else 0}))
     else:
-        print(f"removed {what}")
+        print(f"removed {what}, {images} images")
 
 
 def main() -> NoReturn:

@@ -40,6 +40,13 @@ def redis(name: str, reason: str, message: str) -> Condition:
     return Condition(type=f"Telemetry{name}", status=not reason, reason=reason, message=message[:2000])
 
 
+def images(error: str) -> Condition:
+    """Whether engines can pull images from this device: its port may be another program's."""
+    if error:
+        return Condition(type="ImagesServed", status=False, reason="port_taken", message=error[:2000])
+    return Condition(type="ImagesServed", status=True)
+
+
 def reserved(desired: DesiredState) -> Condition:
     """Which sections of the desired state this worker does not carry out."""
     present = [name for name in ("link", "host", "worker") if getattr(desired, name) is not None]

@@ -46,6 +46,15 @@ class PlatformSettings(BaseModel):
     xauthority: Annotated[str, Field(pattern="^(/.*)?$")] = ""
 
 
+class ImageSettings(BaseModel):
+    """The `[images]` table: the port of the registry on the loopback address, and whether blobs stay for bad days."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: Annotated[int, Field(ge=1024, le=65535)] | None = None
+    keep_blobs: bool = True
+
+
 class Owner(BaseModel):
     """device.toml: what the owner of the device decides. Unknown keys are errors, so that a typo cannot open a door."""
 
@@ -56,6 +65,7 @@ class Owner(BaseModel):
     policy: Policy = Policy()
     telemetry: TelemetrySettings = TelemetrySettings()
     platform: PlatformSettings = PlatformSettings()
+    images: ImageSettings = ImageSettings()
 
 
 class Identity(BaseModel):
@@ -125,6 +135,10 @@ class Paths:
         return self.state / "ledger"
 
     @property
+    def images(self) -> Path:
+        return self.state / "images"
+
+    @property
     def telemetry(self) -> Path:
         return self.state / "telemetry"
 
@@ -158,7 +172,7 @@ class Paths:
 
     def prepare(self) -> None:
         """Make the folders; raise `Refused` when a socket's path would be too long for the kernel."""
-        for folder in (self.state, self.identity, self.ledger, self.telemetry):
+        for folder in (self.state, self.identity, self.ledger, self.telemetry, self.images):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.intake_folder.mkdir(exist_ok=True)
         self.intake_folder.chmod(0o755)  # apps get this folder, read-only; it holds nothing but the socket

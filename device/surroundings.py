@@ -6,7 +6,7 @@ Called by the reconcile thread: before a round for the accounts, after each snap
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.messages import AppSection
 from broker.policy import Policy
@@ -30,6 +30,8 @@ class Surroundings:
         *,
         device: str,
         registry: str,
+        images: str,
+        note_images: Callable[[Sequence[AppSection]], None],
         policy: Policy,
         ours: tuple[str, ...],
         engine: Engine,
@@ -42,6 +44,8 @@ class Surroundings:
     ) -> None:
         self._device = device
         self._registry = registry
+        self._images = images
+        self._note_images = note_images
         self._policy = policy
         self._ours = ours
         self._engine = engine
@@ -61,6 +65,7 @@ class Surroundings:
         access = self._accounts.access_for(sections)
         if self._applied != self._accounts.writing:
             self.apply_accounts()
+        self._note_images(sections)
         return Place(
             device=self._device,
             registry=self._registry,
@@ -68,6 +73,7 @@ class Surroundings:
             policy=self._policy,
             ours=self._ours,
             fittings=self._platform.fittings(sections, with_intake=access.keys()),
+            images=self._images,
         )
 
     def intake_up(self) -> None:

@@ -25,6 +25,7 @@ from device.config import Owner, Paths, endpoint, read_identity
 from device.connections import Connections
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
+from device.images.supply import Supply
 from device.inbox import Inbox
 from device.ledger import Accepted, Ledger
 from device.logs.follower import Followers
@@ -76,8 +77,9 @@ class Worker:
         self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
         self.takeovers = Takeovers(self._clock)
         self.store_memory = StoreMemory(paths.state / "store")
+        self._build_images(paths, owner, signer)
         self._build_telemetry(paths, owner)
-        self._build_reconcile(paths, owner, signer)
+        self._build_reconcile(paths, owner)
         self._build_link(paths, owner, brokers)
         bodies = {
             "log-packer": self.followers.run,
@@ -95,6 +97,19 @@ class Worker:
         self.threads = tuple(
             SupervisedThread(name, body, gave_up=self._gave_up, monotonic=self._clock.monotonic)
             for name, body in bodies.items()
+        )
+
+    def _build_images(self, paths: Paths, owner: Owner, signer: Signer) -> None:
+        cloud, ref = CloudClient(self._identity.cloud, ca=paths.ca), self._identity.ref
+        self.images = Supply(
+            paths,
+            owner.images,
+            registry=self._identity.registry,
+            ask_token=lambda repository: cloud.registry_token(ref, signer, (repository,)),
+            engine=self.engine,
+            boot=self._boot,
+            free_bytes=lambda: host.disk_free(paths.state),
+            monotonic=self._clock.monotonic,
         )
 
     def _build_telemetry(self, paths: Paths, owner: Owner) -> None:
@@ -118,6 +133,8 @@ class Worker:
         self.surroundings = Surroundings(
             device=self._identity.device,
             registry=self._identity.registry,
+            images=self.images.address,
+            note_images=self.images.note,
             policy=owner.policy,
             ours=(str(paths.state),),
             engine=self.engine,
@@ -157,9 +174,8 @@ class Worker:
             may_display=lambda section: owner.policy.for_app(section.grants).allow_display,
         )
 
-    def _build_reconcile(self, paths: Paths, owner: Owner, signer: Signer) -> None:
+    def _build_reconcile(self, paths: Paths, owner: Owner) -> None:
         self.hands = Hands()
-        cloud, ref = CloudClient(self._identity.cloud, ca=paths.ca), self._identity.ref
         self.reconciler = Reconciler(
             engine=self.engine,
             mailbox=self.mailbox,
@@ -168,7 +184,8 @@ class Worker:
             registry=self._identity.registry,
             clock=self._clock,
             place_for=self.surroundings.place_for,
-            token_for=lambda image: cloud.registry_token(ref, signer, (_repository(image),)),
+            pull=self.images.fetch,
+            prune=self.images.prune,
             report=self._report,
             progress=self.reporter.progress,
             observed=self.surroundings.observed,
@@ -238,6 +255,7 @@ class Worker:
         self.hands.start()
         for thread in self.threads:
             thread.start()
+        self.images.start()
         self.session.start()
         log.info("worker of %s is up", self._identity.ref)
         self._stopping.wait()
@@ -265,6 +283,7 @@ class Worker:
         ):
             wake.poke()
         self.locks.wake()
+        self.images.stop()
         self.engine.close()
         self.session.stop()
         for thread in reversed(self.threads):
@@ -332,12 +351,15 @@ class Worker:
     def _report(self, report: Report) -> None:
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
+        self.reporter.condition(conditions.images(self.images.port_error))
         self.reporter.condition(conditions.redis("Store", *self.store.trouble))
         self.reporter.condition(conditions.redis("Intake", *self.intake.trouble))
         if not report.engine_error:
             self._storage("reconcile", report.storage_error)
         if not report.engine_error and not report.storage_error:
             self.reporter.instances(report.instances)
+            if report.desired is not None:
+                self.images.settled(report.desired, report.instances)
         self.reporter.ready()
 
     def _storage(self, writer: str, error: str) -> None:
@@ -374,10 +396,6 @@ class Worker:
 
     def _now(self) -> Instant:
         return Instant(boot=self._boot, mono_ms=int(self._clock.monotonic() * 1000), wall_ms=self._clock.wall_ms())
-
-
-def _repository(image: str) -> str:
-    return image.partition("@")[0].partition("/")[2]
 
 
 def _version() -> str:

@@ -264,6 +264,10 @@ class DockerEngine:
                 ) from error
         return self._image_checks[image]
 
+    def remove_image(self, image: str) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api().remove_image(image)
+
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
             self._api().remove_volume(name)

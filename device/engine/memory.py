@@ -241,6 +241,12 @@ class MemoryEngine:
             raise EngineRefused("not_found", f"no such image: {image}")
         return self.image_checks.get(image)
 
+    def remove_image(self, image: str) -> None:
+        self._answer("remove_image")
+        if any(container.image == image for container in self.by_id.values()):
+            raise EngineRefused("engine_refused", f"image {image} is in use")
+        self.images.discard(image)
+
     def remove_volume(self, name: str) -> None:
         self._answer("remove_volume")
         self.volumes.discard(name)

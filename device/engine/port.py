@@ -259,6 +259,9 @@ class Engine(Protocol):
     def remove(self, container_id: str) -> None:
         """Remove a container; an absent one is fine. Volumes stay."""
 
+    def remove_image(self, image: str) -> None:
+        """Remove one name of an image, and the image with its last; an absent one is fine, a used one refused."""
+
     def remove_volume(self, name: str) -> None:
         """Delete a volume of ours, by name, with its data: only ever on a person's explicit wish."""
 

@@ -27,7 +27,7 @@ from broker.oci import (
     release_manifest,
 )
 from device.engine.port import Engine, EngineRefused
-from device.images.loopback import Content, Loopback, Served
+from device.images.loopback import Content, Loopback, PortTaken, Served
 from device.images.room import Need
 from device.images.source import Registry
 from device.images.store import Kept, Layer, Store
@@ -50,11 +50,11 @@ class Fetcher:
         registry: Registry,
         loopback: Loopback,
         engine: Engine,
-        free_bytes: Callable[[], int],
+        free_bytes: Callable[[], int | None],
         keep_blobs: bool = True,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self.registry = registry
         self._loopback = loopback
         self._engine = engine
         self._free_bytes = free_bytes
@@ -62,12 +62,40 @@ class Fetcher:
         self._known: Mapping[str, Image] = {}
         self._asked_for_all: set[str] = set()
         self._checked: set[str] = set()  # blobs that were read to their end in this life, and were good
+        self.port_error = ""
         self.busy = threading.Lock()  # held while an image is fetched: nothing is cleared away meanwhile
 
     def note(self, sections: Sequence[AppSection]) -> None:
         """Learn the images of the apps that are to run: only these are fetched."""
         images = (service.image for section in sections for service in section.spec.services.values())
-        self._known = {reference(self._loopback.address, image): image for image in images}
+        self._known = {self.name(image): image for image in images}
+
+    def name(self, image: Image) -> str:
+        """Return the name by which the engine knows a release's image."""
+        return reference(self._loopback.address, self.registry.address, image)
+
+    def listen(self) -> None:
+        """Have the loopback registry's port, or say in `port_error` why not."""
+        try:
+            self._loopback.listen()
+            self.port_error = ""
+        except PortTaken as error:
+            self.port_error = str(error)
+            raise
+
+    @property
+    def plains(self) -> frozenset[str]:
+        """The release manifests of the apps that are to run."""
+        return frozenset(image.plain for image in self._known.values() if image.plain is not None)
+
+    def blobs(self) -> frozenset[str]:
+        """Return the blobs of the apps that are to run, as far as they are known: those that may be arriving."""
+        found: set[str] = set()
+        for image in self._known.values():
+            data = self._store.small(image.digest)
+            if data is not None:
+                found |= {image.digest, *_blobs_of(parse_manifest(data))}
+        return frozenset(found)
 
     def fetch(self, name: str, progress: Progress) -> None:
         """Have the engine hold the image of that name; `progress(done, total)` in bytes, and it may raise to stop.
@@ -76,9 +104,12 @@ class Fetcher:
         goes on from here, and `Refused` with a reason where none would help.
         """
         image = self._known.get(name)
-        if image is None or image.plain is None:
+        if image is None:
             raise Refused("unknown_image", f"{name} is of no release that this device should run")
         with self.busy:
+            if image.plain is None:
+                self._engine.pull(name, token=self.registry.token(image.repository, True), progress=progress)
+                return
             self._store.prepare()
             moved = 0
 
@@ -129,7 +160,7 @@ class Fetcher:
     def _manifest(self, image: Image) -> Manifest:
         data = self._small(
             image.digest,
-            lambda: self._registry.manifest(image.repository, image.digest, size_max=MANIFEST_BYTES_MAX),
+            lambda: self.registry.manifest(image.repository, image.digest, size_max=MANIFEST_BYTES_MAX),
         )
         parsed = parse_manifest(data)
         if isinstance(parsed, Index):
@@ -139,7 +170,7 @@ class Fetcher:
     def _config(self, image: Image, manifest: Manifest) -> bytes:
         wanted = manifest.config.digest
         size_max = min(manifest.config.size, CONFIG_BYTES_MAX)
-        return self._small(wanted, lambda: self._registry.small_blob(image.repository, wanted, size_max=size_max))
+        return self._small(wanted, lambda: self.registry.small_blob(image.repository, wanted, size_max=size_max))
 
     def _small(self, wanted: str, fetch: Callable[[], bytes]) -> bytes:
         known = self._store.small(wanted)
@@ -169,7 +200,7 @@ class Fetcher:
         here = {layer.digest: min(self._store.arrived(layer.digest), layer.size) for layer in wanted.values()}
         unpacked_bytes = max(0, image.unpacked_bytes - sum(held.values()))
         to_move = sum(layer.size - here[layer.digest] for layer in wanted.values())
-        Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes).check(self._free_bytes())
+        self._make_room(Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes))
         if not wanted:
             return
         log.info("fetching %d bytes of %s@%s", to_move, image.repository, image.digest)
@@ -177,12 +208,24 @@ class Fetcher:
             Want(image.repository, layer.digest, layer.size, unpacked_max=image.unpacked_bytes)
             for layer in wanted.values()
         ]
-        Transfer(self._registry, self._store, wants).run(progress)
+        Transfer(self.registry, self._store, wants).run(progress)
         self._checked |= wanted.keys()
+
+    def _make_room(self, need: Need) -> None:
+        """Check that there is room; blobs that are only kept for bad days are given up for it."""
+        free = self._free_bytes()
+        if free is None:
+            return  # nobody knows; the disk itself will tell
+        try:
+            need.check(free)
+        except Refused:
+            if not self._store.drop(self.blobs()):
+                raise
+            need.check(self._free_bytes() or 0)
 
     def _given(self, kept: Kept, name: str, manifest: bytes, config: bytes, told: Callable[[], None]) -> None:
         """Have the engine pull the image from us."""
-        self._loopback.listen()
+        self.listen()
         try:
             with self._loopback.serving(self._served(kept, manifest, config)):
                 self._engine.pull(name, token="", progress=lambda done, total: told())
@@ -216,9 +259,17 @@ class Fetcher:
         return unpacked(self._store.chunks(layer.blob), size_max=layer.unpacked_bytes)
 
 
-def reference(address: str, image: Image) -> str:
-    """Return the name by which the engine knows a release's image."""
-    return f"{address}/{image.repository}@{image.plain or image.digest}"
+def reference(loopback: str, registry: str, image: Image) -> str:
+    """Return an image's name: at the loopback registry by its release manifest, without one at the cloud's."""
+    if image.plain is None:
+        return f"{registry}/{image.repository}@{image.digest}"
+    return f"{loopback}/{image.repository}@{image.plain}"
+
+
+def _blobs_of(parsed: Manifest | Index) -> set[str]:
+    if isinstance(parsed, Index):
+        return set()
+    return {parsed.config.digest, *(layer.digest for layer in parsed.layers)}
 
 
 def name_of(address: str, kept: Kept) -> str:

@@ -53,19 +53,20 @@ class Reconciler:
     policy: Policy
     clock: Clock
     place_for: Callable[[Sequence[AppSection]], Place]
-    token_for: Callable[[str], str]
+    pull: Callable[[str, Callable[[int, int], None]], None]  # has the engine hold an image by its name
     report: Callable[[Report], None]
     progress: Callable[[str, int, int], None]
     observed: Callable[[Sequence[Wanted], Observed], None]  # told after every snapshot: log followers and forwarders
     registry: str = ""  # that the images come from, for the policy
     unmet: Callable[[AppSpec, AppSection], list[str]] = lambda spec, section: []  # what the device has not for an app
     lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
+    prune: Callable[[], str] = lambda: ""  # removes what no release needs; says what that was, or nothing: not now
     spawn: Spawn | None = None  # where steps are done; on this thread where nothing is said
 
     def __post_init__(self) -> None:
         self._requests = Requests(self.mailbox.poke)
         self.fetcher = Fetcher(
-            lambda image, told: self.engine.pull(image, token=self.token_for(image), progress=told),
+            self.pull,
             progress=self.progress,
             wake=self.mailbox.poke,
             clock=self.clock,
@@ -185,7 +186,8 @@ class Reconciler:
                 self.mailbox.poke()
                 return True, "looking again"
             case Prune():
-                return False, "this worker does not prune"
+                said = self.prune()
+                return bool(said), said or "an image is being fetched: ask again when it is here"
             case Unlock():
                 return self._locks.unlock(request.instance)
             case _:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from broker.appspec import AppSpec, Mount, Service
+from broker.appspec import AppSpec, Image, Mount, Service
 from broker.canonical import digest, digest_of
 from broker.host_paths import HostPaths
 from broker.messages import AppSection
@@ -69,6 +69,14 @@ class Place:
     policy: Policy = field(default_factory=Policy)
     ours: tuple[str, ...] = ()
     fittings: Mapping[tuple[str, Asked], Fitting] = field(default_factory=dict)  # by instance
+    images: str = ""  # the address of this device's own registry, from which engines pull release manifests
+
+    def name_of(self, image: Image) -> str:
+        """Return the name by which the engine knows an image. It is no part of a container's identity: what is in the
+        image is, by the service's own words."""
+        if image.plain is None:
+            return f"{self.registry}/{image.repository}@{image.digest}"
+        return f"{self.images}/{image.repository}@{image.plain}"
 
 
 @dataclass(frozen=True)
@@ -176,8 +184,8 @@ def _container(
     written = section.spec.services[name]
     service = written if index == 1 else written.model_copy(update={"ports": written.ports_of(index)})
     intake = place.intake.get(section.instance) if service.telemetry.access != "none" else None
-    image = f"{place.registry}/{service.image.repository}@{service.image.digest}"
     fittings = [place.fittings[key] for what in asked(service) if (key := (section.instance, what)) in place.fittings]
+    image = place.name_of(service.image)
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
     for fitting in fittings:
         environment |= fitting.environment
@@ -206,7 +214,6 @@ def _container(
             "mounts": [{key: getattr(mount, key) for key in _MOUNT_IDENTITY} for mount in mounts],
             "networks": {network: list(aliases) for network, aliases in networks.items()},
             "extra_hosts": extra_hosts,
-            "image": image,
         }
         | ({"ports": [port.model_dump(mode="json") for port in service.ports]} if service.ports else {})
         | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -15,8 +16,10 @@ from broker.canonical import digest
 from broker.errors import Passing, Refused
 from device.engine.port import Engine
 from device.images import transfer
-from device.images.fetcher import BlobsDamaged, Fetcher, reference
+from device.images.fetcher import BlobsDamaged, Fetcher
+from device.images.keeping import Keeper
 from device.images.loopback import Loopback, PortTaken
+from device.images.parts import PART
 from device.images.source import LinkLost, Registry
 from device.images.store import Store
 from tests.harness.apps import busybox_tar, section
@@ -42,8 +45,23 @@ class Bench:
         self.tops = [layer_tar({"top": f"{mark} {number}".encode() * 2000}) for number in range(3)]
         self.loopback = Loopback(free_port())
         self.fetcher = self.reborn()
+        self.keeper = Keeper(
+            folder / "releases.json",
+            store=Store(folder, boot="a" * 32),
+            fetcher=self.fetcher,
+            engine=engine,
+            address=self.loopback.address,
+        )
 
-    def reborn(self, *, address: str = "", keep_blobs: bool = True) -> Fetcher:
+    def settle(self, image: BuiltImage) -> None:
+        """Tell that an app with this image works; clear away what nobody needs."""
+        settled = section({"web": {"image": image.image.model_dump()}})
+        self.fetcher.note([settled])
+        self.keeper.settled([settled], wanted=frozenset({settled.instance}))
+
+    def reborn(
+        self, *, address: str = "", keep_blobs: bool = True, free_bytes: Callable[[], int] | None = None
+    ) -> Fetcher:
         def token(repository: str, fresh: bool) -> str:
             self.asked.append(repository)
             return "none"
@@ -53,7 +71,7 @@ class Bench:
             registry=Registry(address or self.address, None, token, connect_s=1.0),
             loopback=self.loopback,
             engine=self.engine,
-            free_bytes=lambda: self.free,
+            free_bytes=free_bytes or (lambda: self.free),
             keep_blobs=keep_blobs,
         )
 
@@ -63,7 +81,7 @@ class Bench:
         return made
 
     def name(self, image: BuiltImage) -> str:
-        return reference(self.loopback.address, image.image)
+        return self.fetcher.name(image.image)
 
     def fetch(self, image: BuiltImage, fetcher: Fetcher | None = None) -> str:
         fetcher = fetcher or self.fetcher
@@ -178,7 +196,7 @@ def test_an_image_is_refused_when_it_is_not_the_one_that_was_signed(bench: Bench
     lie = image.image.model_copy(update={"plain": other.image.plain})
     bench.fetcher.note([section({"web": {"image": lie.model_dump()}})])
     with pytest.raises(Refused) as refused:
-        bench.fetcher.fetch(reference(bench.loopback.address, lie), lambda done, total: None)
+        bench.fetcher.fetch(bench.fetcher.name(lie), lambda done, total: None)
     assert refused.value.reason == "wrong_manifest"
     assert not bench.engine.has_image(bench.name(image))
 
@@ -201,6 +219,87 @@ def test_without_room_nothing_is_fetched_and_the_figures_are_said_and_with_room_
     bench.free = 100 * GIB
     bench.fetch(image)
     assert bench.holds(image)
+
+
+def test_blobs_that_are_only_kept_are_given_up_for_room(bench: Bench) -> None:
+    first, second = bench.image(0), bench.image(1)
+    bench.fetch(first)
+    kept = bench.blob(first.layers[0])
+    assert kept.exists()
+
+    def free() -> int:
+        return GIB if not kept.exists() else 65 * 1024 * 1024
+
+    scarce = bench.reborn(free_bytes=free)
+    bench.fetch(second, scarce)
+    assert bench.holds(second)
+
+
+def test_the_release_that_runs_and_the_one_before_it_stay_and_no_other(bench: Bench) -> None:
+    images = [bench.image(number) for number in range(3)]
+    for image in images:
+        bench.fetch(image)
+        bench.settle(image)
+    assert [bench.holds(image) for image in images] == [False, True, True]
+    assert [bench.blob(image.manifest).exists() for image in images] == [False, True, True]
+    assert bench.blob(images[0].layers[0]).exists()  # the base of them all
+
+
+def test_going_back_keeps_both_releases_too(bench: Bench) -> None:
+    one, two = bench.image(0), bench.image(1)
+    for image in (one, two, one):
+        bench.fetch(image)
+        bench.settle(image)
+    assert bench.holds(one)
+    assert bench.holds(two)
+
+
+def test_an_app_that_is_gone_takes_its_images_along_and_nobody_elses(bench: Bench) -> None:
+    image, foreign = bench.image(0), bench.image(1)
+    bench.fetch(image)
+    bench.settle(image)
+    repository, _, pushed = f"{bench.address}/{foreign.repository}@{foreign.digest}".partition("@")
+    bench.client.pull(repository, tag=pushed, auth_config={"registrytoken": "none"})
+    bench.fetcher.note([])
+    bench.keeper.settled([], wanted=frozenset())
+    assert not bench.holds(image)
+    assert bench.client.inspect_image(f"{repository}@{pushed}")
+    assert not list((bench.folder / "blobs").iterdir())
+
+
+def test_an_image_that_a_container_still_has_stays_until_that_is_gone(bench: Bench) -> None:
+    image = bench.image(0)
+    name = bench.fetch(image)
+    bench.settle(image)
+    made = bench.client.create_container(name, network_disabled=True)
+    bench.fetcher.note([])
+    bench.keeper.settled([], wanted=frozenset())
+    assert bench.holds(image)
+    bench.client.remove_container(made["Id"], force=True)
+    assert bench.keeper.sweep() is not None
+    assert not bench.holds(image)
+
+
+def test_what_is_arriving_for_the_wanted_release_is_not_swept_away(bench: Bench) -> None:
+    image = bench.image(0)
+    bench.fetcher.note([section({"web": {"image": image.image.model_dump()}})])
+
+    class Enough(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done > PART:
+            raise Enough
+
+    with contextlib.suppress(Enough):
+        bench.fetcher.fetch(bench.name(image), stop)
+    before = sorted(path.name for path in bench.folder.glob("*/*[0-9a-f]"))
+    assert before
+    bench.keeper.sweep()
+    assert sorted(path.name for path in bench.folder.glob("*/*[0-9a-f]")) == before
+    bench.fetcher.note([])
+    bench.keeper.sweep()
+    assert not list(bench.folder.glob("*/*[0-9a-f]"))
 
 
 def test_a_taken_port_is_an_error_by_name_and_cured_by_its_release(bench: Bench) -> None:

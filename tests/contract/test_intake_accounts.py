@@ -28,6 +28,8 @@ class House:
         self.run("hello", "other")
         self.surroundings = Surroundings(
             device="daaaaaaaaaaa",
+            images="",
+            note_images=lambda sections: None,
             registry="127.0.0.1:5000",
             policy=Policy(),
             ours=(),

@@ -193,7 +193,7 @@ def main() -> int:
 def _unlink(worker: Worker) -> None:
     """Leave the worker without a link, and let it fetch images from a registry that asks for no token."""
     worker.session.start = worker.session.stop = lambda: None  # type: ignore[method-assign]
-    worker.reconciler.token_for = lambda image: "none"
+    worker.images.registry.token = lambda repository, fresh: "none"
 
 
 def _tell_reports(worker: Worker, points: Points) -> None:

@@ -69,7 +69,7 @@ class Stage:
             policy=self.policy,
             clock=self.clock,
             place_for=lambda sections: PLACE,
-            token_for=lambda image: "token",
+            pull=lambda image, told: self.engine.pull(image, token="token", progress=told),
             report=self.reports.append,
             progress=lambda *told: self.told.append(told),
             observed=lambda apps, observed: None,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device.engine import labels
 from device.engine.port import BindOrVolume
 from device.reconcile.wanted import IntakeAccess, Place, Wanted, engine_name, wanted
-from tests.harness.apps import OTHER_DIGEST, PLACE, section, service
+from tests.harness.apps import DIGEST, OTHER_DIGEST, PLACE, section, service
 from tests.unit.device.worlds import I1, I2, WEB_IMAGE
 
 ACCESS = IntakeAccess(user="app-1", password="secret", stream="telemetry:hello", socket_folder="/s/i", tcp_port=4711)
@@ -38,6 +38,22 @@ def hash_of(app: Wanted, name: str = "web") -> str:
 BASE = made()
 
 
+def test_where_an_image_comes_from_is_no_part_of_what_a_container_is() -> None:
+    elsewhere = made(replace(PLACE, registry="127.0.0.1:5001", images="127.0.0.1:5002"))
+    assert hash_of(elsewhere) == hash_of(BASE)
+
+
+def test_an_image_is_known_by_its_release_manifest_at_the_devices_own_registry() -> None:
+    released = {"image": service()["image"] | {"plain": OTHER_DIGEST, "unpacked_bytes": 7}}
+    at = replace(PLACE, images="127.0.0.1:5002")
+    assert made(at, services={"web": released}).images == (
+        f"127.0.0.1:5002/oaaaaaaaaaaa/aaaaaaaaaaaa/web@{OTHER_DIGEST}",
+    )
+    assert hash_of(made(at, services={"web": released | {"image": released["image"] | {"plain": DIGEST}}})) != hash_of(
+        made(at, services={"web": released})
+    )
+
+
 @pytest.mark.parametrize(
     "app",
     [
@@ -53,7 +69,6 @@ BASE = made()
         made(variables={"B": "1"}),
         made(attempt=5),
         made(instance=I2),
-        made(replace(PLACE, registry="127.0.0.1:5001")),
     ],
 )
 def test_a_change_of_what_a_container_is_made_from_changes_its_hash(app: Wanted) -> None:
