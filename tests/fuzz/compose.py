@@ -33,7 +33,7 @@ from compose.tree import Plain
 from tests.fuzz.compose_inputs import damaged, made
 
 CASES = Path(__file__).resolve().parents[1] / "compose_cases"
-SEED_BYTES_MAX = 6000  # of a file that is damaged: large ones are slow, and small ones have the same keys
+SEED_BYTES_MAX = 3000  # of a file that is damaged: large ones are slow, and small ones have the same keys
 KEPT_MAX = 20_000  # texts that were answered in a new way
 ENVIRONMENT = {"HOME": "/home/someone", "A": "a", "EMPTY": "", "TAG": "1.2"}
 OVERRIDE = "override.fuzz.yaml"
@@ -73,6 +73,8 @@ class Fuzzer:
             root = self.folder / case.parent.parent.name / case.parent.name / "app"
             shutil.copytree(case.parent / "src", root)
             files = tuple(root / Path(name).relative_to("src") for name in json.loads(case.read_text())["compose"])
+            if sum(file.stat().st_size for file in files) > 2 * SEED_BYTES_MAX:
+                continue
             for file in sorted(root.rglob("*")):
                 named = file.suffix in (".yml", ".yaml") or file.name.endswith("env")
                 if named and file.is_file() and file.stat().st_size < SEED_BYTES_MAX:
@@ -99,7 +101,8 @@ class Fuzzer:
         self.failed_in = files
         features = list(self.answer(files))
         seed.file.write_bytes(original)
-        if not self._seen.issuperset(features) and len(self.kept) < KEPT_MAX:
+        is_new = not self._seen.issuperset(features)
+        if is_new and len(text) < SEED_BYTES_MAX and len(self.kept) < KEPT_MAX:
             self._seen.update(features)
             self.kept.append(Seed(seed.file, seed.files, text))
 
