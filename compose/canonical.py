@@ -143,7 +143,8 @@ class _Loader:
             return self._services_of(Path(other), asked_at, path, environment)
 
         known = table_of(earlier.nodes.get("services"))
-        return file.having(services=extended(services, file=shown, earlier=known, read=read))
+        take = self.source.budget.take
+        return file.having(services=extended(services, file=shown, earlier=known, read=read, take=take))
 
     def _services_of(self, file: Path, asked_at: Place, path: errors.Path, environment: Mapping[str, str]) -> Table:
         key = (file, file.parent)

@@ -14,6 +14,10 @@ _SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE = re.compile(r"\\(0[0-7]{1,3}|.)", re.DOTALL)
 _ESCAPES = {"$": "$$", '"': '"', "\\": "\\"} | dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 _COMMENT = re.compile(r"\s#.*")
+_SIMPLE = re.compile(
+    r"([A-Za-z_][A-Za-z0-9_.-]*)=([^\s'\"$#]*)(?:\n|\Z)"
+)  # most lines are; the others take much longer
+VALUES_CHARS_MAX = 8 * 1024 * 1024  # of one file, once variables are replaced
 
 
 def parse(text: str, lookup: Lookup, *, file: str = "", raw: bool = False) -> dict[str, str | None]:
@@ -46,9 +50,14 @@ class _Reader:
         self.file = file
         self.at = 0
         self.values: dict[str, str | None] = {}
+        self.chars = 0
 
     def read(self) -> dict[str, str | None]:
         while self.at < len(self.text):
+            if simple := _SIMPLE.match(self.text, self.at):
+                self.values[simple[1]] = simple[2]
+                self.at = simple.end()
+                continue
             end = self._line_end()
             line = self.text[self.at : end]
             if not line.strip() or line.lstrip().startswith("#"):
@@ -105,9 +114,14 @@ class _Reader:
 
     def _substituted(self, value: str) -> str:
         try:
-            return substitute(value, self._known)
+            result = substitute(value, self._known)
         except Template as error:
             raise Unreadable(str(error), place=self._place()) from error
+        self.chars += len(result)
+        if self.chars > VALUES_CHARS_MAX:
+            message = f"the values are longer than {VALUES_CHARS_MAX} characters once variables are replaced"
+            raise Unreadable(message, place=self._place())
+        return result
 
     def _known(self, name: str) -> str | None:
         outside = self.lookup(name)

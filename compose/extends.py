@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from compose.budget import Take
 from compose.errors import ComposeError, Path, Place
 from compose.merge import merged, settled
 from compose.tree import Table, text_of
@@ -14,20 +15,22 @@ Chain = tuple[tuple[str, str], ...]
 CHAIN_MAX = 50
 
 
-def extended(services: Table, *, file: str, earlier: Table, read: ReadServices) -> Table:
+def extended(services: Table, *, file: str, earlier: Table, read: ReadServices, take: Take) -> Table:
     """Return the services of `file` with their `extends` carried out.
 
     `earlier` holds what earlier files of the project say, for a service that extends one of those; `read` returns the
-    services of another file.
+    services of another file; `take` hears of each service that is made on the way.
     """
     nodes = dict(services.nodes)
     for name, service in services.nodes.items():
         if isinstance(service, Table) and "extends" in service.nodes:
-            nodes[name] = _extended(name, services, file=file, earlier=earlier, read=read, chain=())
+            nodes[name] = _extended(name, services, file=file, earlier=earlier, read=read, take=take, chain=())
     return replace(services, nodes=nodes)
 
 
-def _extended(name: str, services: Table, *, file: str, earlier: Table, read: ReadServices, chain: Chain) -> Table:
+def _extended(
+    name: str, services: Table, *, file: str, earlier: Table, read: ReadServices, take: Take, chain: Chain
+) -> Table:
     service = services.nodes[name]
     assert isinstance(service, Table)
     extends = service.nodes.get("extends")
@@ -50,8 +53,9 @@ def _extended(name: str, services: Table, *, file: str, earlier: Table, read: Re
     if not isinstance(base_services.nodes.get(base_name), Table):
         raise ComposeError(f"there is no service {base_name!r} to extend", place=extends.place, path=path)
     deeper: Chain = (*chain, (file, name))
-    base = _extended(base_name, base_services, file=other, earlier=earlier, read=read, chain=deeper)
+    base = _extended(base_name, base_services, file=other, earlier=earlier, read=read, take=take, chain=deeper)
     where: Path = ("services", name)
     result = merged(settled(base, where), service.without("extends"), where)
     assert isinstance(result, Table)
+    take(result, where)
     return result.without("extends")

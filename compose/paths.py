@@ -69,7 +69,7 @@ def _service(service: Table, resolve: Resolve) -> Table:
 
 
 def _path(node: Node, resolve: Resolve) -> Node:
-    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
         return node
     return replace(node, value=resolve(node.value))
 
@@ -97,7 +97,9 @@ def _build(node: Node, resolve: Resolve) -> Node:
     if not isinstance(node, Table):
         return node
     nodes = dict(node.nodes)
-    if "context" in nodes:
+    if not text_of(nodes.get("context")):
+        nodes.pop("context", None)  # the project's folder, then
+    else:
         nodes["context"] = _path_or_address(nodes["context"], resolve)
     for key, change in (("additional_contexts", _path_or_address), ("ssh", _path)):
         inner = nodes.get(key)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
+from compose.budget import Budget
 from compose.dotenv import parse
 from compose.doubts import doubts
 from compose.errors import ComposeError, Path, Place, Unreadable
+from compose.forms.ports import port_count
 from compose.interpolate import Lookup, interpolated
 from compose.paths import resolved, resolver
 from compose.shapes import shaped
 from compose.specification import FILE
-from compose.tree import Node, Table, kind
+from compose.tree import Node, Table, kind, table_of
 from compose.yaml_reader import read_documents
 
 BYTES_MAX = 4 * 1024 * 1024
+PORTS_MAX = 65_535
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Source:
     shown_from: FilePath
     home: str
     warn: Callable[[str], None]
+    budget: Budget = field(default_factory=Budget)
 
     def shown(self, file: FilePath) -> str:
         try:
@@ -43,6 +47,7 @@ class Source:
                 data = stream.read(BYTES_MAX + 1)
             if len(data) > BYTES_MAX:
                 raise Unreadable(f"{self.shown(file)} is larger than {BYTES_MAX} bytes", place=asked_at, path=path)
+            self.budget.read(len(data), place=asked_at, path=path)
             return data.decode("utf-8-sig")
         except OSError as error:
             problem = (
@@ -75,13 +80,23 @@ class Source:
         def warn(place: Place, message: str) -> None:
             self.warn(f"{place}: {message}")
 
-        node: Node = interpolated(document, environment.get, warn)
+        node: Node = interpolated(document, self.budget.counted(environment.get), warn)
         assert isinstance(node, Table)
         for place, message in doubts(node):
             warn(place, message)
+        self._check_ports(node)
         node = shaped(FILE, node, ())
         assert isinstance(node, Table)
         return resolved(node.without("version"), resolver(folder, self.home))
+
+    def _check_ports(self, file: Table) -> None:
+        """Refuse ranges that stand for more ports than there are, before they are written out one by one."""
+        count = 0
+        for name, service in table_of(file.nodes.get("services")).nodes.items():
+            count += port_count(table_of(service).nodes.get("ports"))
+            if count > PORTS_MAX:
+                message = f"the services of a file have more than {PORTS_MAX} ports"
+                raise ComposeError(message, place=service.place, path=("services", name, "ports"))
 
     def variables(
         self,
@@ -94,7 +109,9 @@ class Source:
     ) -> dict[str, str | None]:
         """Return the names and values of an environment file."""
         text = self.text(file, asked_at=asked_at, path=path)
-        return parse(text, lookup, file=self.shown(file), raw=raw)
+        found = parse(text, self.budget.counted(lookup), file=self.shown(file), raw=raw)
+        self.budget.take_variables(len(found), place=asked_at, path=path)
+        return found
 
 
 def absolute(path: FilePath) -> FilePath:

@@ -21,7 +21,7 @@ _labels = pairs()
 NETWORK_KEYS: dict[str, Shape] = {
     "name": text,
     "driver": text,
-    "driver_opts": options,
+    "driver_opts": options(),
     "ipam": record(
         {
             "driver": text,
@@ -41,7 +41,7 @@ NETWORK_KEYS: dict[str, Shape] = {
 VOLUME_KEYS: dict[str, Shape] = {
     "name": text,
     "driver": text,
-    "driver_opts": options,
+    "driver_opts": options(),
     "external": external,
     "labels": _labels,
 }
@@ -52,7 +52,7 @@ SECRET_KEYS: dict[str, Shape] = {
     "external": external,
     "labels": _labels,
     "driver": text,
-    "driver_opts": options,
+    "driver_opts": options(),
     "template_driver": text,
 }
 CONFIG_KEYS: dict[str, Shape] = {

@@ -117,6 +117,22 @@ def _check_references(name: str, service: Table, model: Table) -> None:
                 _raise_undefined(section, source, node, ("services", name, *path, at))
 
 
+def _check_build_contexts(name: str, service: Table, model: Table) -> None:
+    services = table_of(model.nodes.get("services")).nodes
+    contexts = table_of(table_of(service.nodes.get("build")).nodes.get("additional_contexts"))
+    for key, node in contexts.nodes.items():
+        word, _, other = text_of(node).partition(":")
+        if word != "service":
+            continue
+        path: Path = ("services", name, "build", "additional_contexts", key)
+        if other not in services:
+            _raise_undefined("services", other, node, path)
+        if "build" not in table_of(services[other]).nodes:
+            raise ComposeError(
+                f"service {other!r} is not built, so nothing can be taken of it", place=node.place, path=path
+            )
+
+
 def _required(node: Node) -> bool:
     required = table_of(node).nodes.get("required")
     return not (isinstance(required, Scalar) and required.value is False)
@@ -189,6 +205,8 @@ def _check_watch(name: str, service: Table, model: Table) -> None:
     for at, node in enumerate(_items(table_of(service.nodes.get("develop")).nodes.get("watch"))):
         keys = table_of(node).nodes
         action = text_of(keys.get("action"))
+        if not text_of(keys.get("path")):
+            raise ComposeError("needs 'path', the files to watch", place=node.place, path=(*path, at))
         if "sync" in action and not text_of(keys.get("target")):
             message = f"needs 'target', where {action} puts the files"
             raise ComposeError(message, place=node.place, path=(*path, at))
@@ -214,6 +232,7 @@ def _check_count(node: Node, path: Path) -> None:
 _SERVICE_CHECKS: tuple[Callable[[str, Table, Table], None], ...] = (
     _check_image,
     _check_references,
+    _check_build_contexts,
     _check_mounts,
     _check_network_mode,
     _check_limits,

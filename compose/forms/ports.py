@@ -31,6 +31,16 @@ _LONG = record(
 )
 
 
+def port_count(node: Node | None) -> int:
+    """Return how many ports a list of short forms stands for, before it is checked."""
+    count = 0
+    for item in node.nodes if isinstance(node, Items) else ():
+        match = _SHORT.fullmatch(text_of(item).strip()) if "-" in text_of(item) else None
+        first, _, last = match["target"].partition("-") if match else ("", "", "")
+        count += int(last) - int(first) + 1 if last and len(first) <= 5 and len(last) <= 5 else 1
+    return count
+
+
 def ports(node: Node, path: Path) -> Node:
     """A list of ports; a range becomes one record for each port."""
     if not isinstance(node, Items):

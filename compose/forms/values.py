@@ -244,16 +244,20 @@ def _pair_value(node: Node, path: Path, bare: str | None) -> Node:
     return replace(node, value=bare if node.value is None else written(node.value))
 
 
-def options(node: Node, path: Path) -> Node:
-    """A mapping of texts and numbers, as texts: options for a driver."""
-    if not isinstance(node, Table):
-        raise mistyped(node, path, "a mapping")
-    nodes: dict[str, Node] = {}
-    for key, item in node.nodes.items():
-        if not isinstance(item, Scalar) or item.value is None or isinstance(item.value, bool):
-            raise wrong(item, (*path, key), "must be a text or a number; put it in quotes")
-        nodes[key] = replace(item, value=written(item.value))
-    return replace(node, nodes=nodes)
+def options(*, empty: bool = False) -> Shape:
+    """Return the shape of a mapping of texts and numbers, as texts: options for a driver. Some may be `empty`."""
+
+    def shape(node: Node, path: Path) -> Node:
+        if not isinstance(node, Table):
+            raise mistyped(node, path, "a mapping")
+        nodes: dict[str, Node] = {}
+        for key, item in node.nodes.items():
+            if not isinstance(item, Scalar) or isinstance(item.value, bool) or (item.value is None and not empty):
+                raise wrong(item, (*path, key), "must be a text or a number; put it in quotes")
+            nodes[key] = replace(item, value=written(item.value))
+        return replace(node, nodes=nodes)
+
+    return shape
 
 
 def command(node: Node, path: Path) -> Node:

@@ -77,6 +77,56 @@ HOSTILE: dict[str, tuple[dict[str, str], str]] = {
         },
         "include goes in a circle",
     ),
+    "services that extend a large one": (
+        {
+            "compose.yaml": "services:\n  a: {image: a, environment: ["
+            + ", ".join(f"A{n}" for n in range(20_000))
+            + "]}\n"
+            + "".join(f"  b{n}: {{extends: a}}\n" for n in range(10_000))
+        },
+        "once extends are carried out",
+    ),
+    "services that extend each other in a long row": (
+        {
+            "compose.yaml": "services:\n  a0: {image: a, environment: ["
+            + ", ".join(f"A{n}" for n in range(50_000))
+            + "]}\n"
+            + "".join(f"  a{n + 1}: {{extends: a{n}}}\n" for n in range(49))
+        },
+        "once extends are carried out",
+    ),
+    "ranges of ports": (
+        {"compose.yaml": "services:\n" + "".join(f"  a{n}: {{image: a, ports: ['1-2048']}}\n" for n in range(10_000))},
+        "more than 65535 ports",
+    ),
+    "a long variable in many values": (
+        {
+            "compose.yaml": "services: {web: {image: a, labels: [" + ", ".join(["$A"] * 50_000) + "]}}\n",
+            ".env": "A=" + "x" * 1_000_000,
+        },
+        "variables bring more than",
+    ),
+    "a long variable in many variables": (
+        {
+            "compose.yaml": "services: {web: {image: a}}\n",
+            ".env": "A=" + "x" * 500_000 + "\n" + "".join(f"B{n}=$A\n" for n in range(10_000)),
+        },
+        "the values are longer than",
+    ),
+    "a large environment file for many services": (
+        {
+            "compose.yaml": "services:\n" + "".join(f"  a{n}: {{image: a, env_file: e}}\n" for n in range(100)),
+            "e": "".join(f"A{n}=b\n" for n in range(30_000)),
+        },
+        "variables from files",
+    ),
+    "a file that is included again and again": (
+        {
+            "compose.yaml": "include: [" + ", ".join(["b.yaml"] * 90) + "]\n",
+            "b.yaml": "services: {web: {image: a}}\n#" + "x" * 1_000_000,
+        },
+        "together are larger than",
+    ),
     "variables in variables": (
         {"compose.yaml": "services: {web: {image: '" + "${A:-" * 5000 + "}" * 5000 + "'}}\n"},
         "nested deeper",
@@ -102,7 +152,7 @@ def test_a_hostile_project_is_refused_at_once(name: str, tmp_path: Path) -> None
         text=True,
         check=True,
         timeout=30,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 * 1024**3, 4 * 1024**3)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (BYTES_MAX, BYTES_MAX)),
     )
     message, took_s, size_bytes = json.loads(done.stdout)
     assert expected in message

@@ -43,6 +43,8 @@ from tests.unit.compose.conftest import Load, LoadService
             "exclude each other",
         ),
         ("develop: {watch: [{path: .}]}", "needs 'action'"),
+        ("develop: {watch: [{path: '', action: restart}]}", "needs 'path'"),
+        ("build: {additional_contexts: {x: 'service:db'}}", "there is no service 'db'"),
     ],
 )
 def test_a_service_that_does_not_hold_together_is_refused(load_service: LoadService, lines: str, message: str) -> None:
@@ -50,6 +52,11 @@ def test_a_service_that_does_not_hold_together_is_refused(load_service: LoadServ
         load_service(lines)
     assert caught.value.path.startswith("services.web")
     assert caught.value.line >= 2
+
+
+def test_a_context_of_a_service_that_is_not_built_is_refused(load_text: Load) -> None:
+    with pytest.raises(ComposeError, match="service 'db' is not built"):
+        load_text("services: {web: {build: {additional_contexts: [x=service:db]}}, db: {image: a}}")
 
 
 @pytest.mark.parametrize(
