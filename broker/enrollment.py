@@ -16,6 +16,8 @@ from broker.messages import Host
 
 TOKEN_PREFIX = "skerry1."  # noqa: S105 - a format mark, not a secret
 TOKEN_CHARS_MAX = 2000
+# The user name under which a container engine that takes no bearer token shows a registry token as its password.
+REGISTRY_TOKEN_USER = "registry-token"  # noqa: S105 - a name, not a secret
 
 Pem = Annotated[str, StringConstraints(max_length=16 * 1024, pattern=r"^-----BEGIN ")]
 Base64 = Annotated[str, StringConstraints(max_length=96 * 1024, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]

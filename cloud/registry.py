@@ -15,7 +15,7 @@ import urllib3
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import HTTPError
 
-from broker.errors import Passing
+from broker.errors import Passing, Refused
 from broker.oci import ACCEPT, MANIFEST_BYTES_MAX
 from cloud import pki
 from cloud.config import Settings
@@ -50,6 +50,23 @@ class RegistryTokens:
             "access": access,
         }
         return jwt.encode(claims, self._key, "ES256", headers={"kid": self._kid})
+
+    def seconds_left(self, token: str, *, now_s: int) -> int:
+        """Return how long one of our own tokens still opens what it opens; refuse any other."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key.public_key(),
+                ["ES256"],
+                audience=SERVICE,
+                issuer=ISSUER,
+                options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise Refused("wrong_token", f"this is no registry token: {error}") from error
+        if claims["exp"] <= now_s:
+            raise Refused("wrong_token", "this registry token has expired")
+        return int(claims["exp"]) - now_s
 
 
 class Registry:

@@ -17,6 +17,7 @@ UNPROCESSABLE = 422
 STATUS = {
     "not_logged_in": 401,
     "wrong_password": 401,
+    "wrong_token": 401,
     "bad_proof": 401,
     "forbidden": 403,
     "not_found": 404,
@@ -32,6 +33,7 @@ STATUS = {
 HINTS = {
     "not_logged_in": "log in again: `skerry login`",
     "wrong_password": "check the user name and the password",
+    "wrong_token": "ask for another registry token",
     "token_used": "ask for a new enrollment token",
     "app_deployed": "remove it from its fleets first, or ask with force=true",
     "missing_image": "push the app's images first: `skerry app push`",

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
 from broker.appspec import Repository
+from broker.enrollment import REGISTRY_TOKEN_USER
 from broker.errors import Refused
 from cloud import registry, scopes
 from cloud.api.auth import Deployer, identify
@@ -39,15 +40,21 @@ def for_cli(body: Wanted, who: Deployer, context: Ctx) -> dict[str, Any]:
 def for_docker(
     request: Request, context: Ctx, scope: Annotated[list[Annotated[str, StringConstraints(max_length=2000)]], Query()]
 ) -> dict[str, Any]:
-    """docker's token endpoint: Basic authentication with user and password, or `token` and an API token."""
-    org, user, may_push = _who(request, context)
+    """docker's token endpoint: Basic authentication with user and password, or `token` and an API token.
+
+    A device's engine that takes no bearer token (Podman) shows its registry token as a password, and gets it back.
+    """
+    name, password = _basic(request)
+    if name == REGISTRY_TOKEN_USER:
+        left_s = context.registry_tokens.seconds_left(password, now_s=context.now_ms // 1000)
+        return {"token": password, "access_token": password, "expires_in": left_s}
+    org, user, may_push = _who(name, password, context)
     allowed = scopes.REPOSITORY_ACTIONS if may_push else ("pull",)
     token = _signed(context, user, scopes.granted(org, scopes.parse_docker_scopes(scope), allowed=allowed))
     return {"token": token, "access_token": token, "expires_in": registry.PEOPLE_S}
 
 
-def _who(request: Request, context: Context) -> tuple[str, str, bool]:
-    name, password = _basic(request)
+def _who(name: str, password: str, context: Context) -> tuple[str, str, bool]:
     if name == TOKEN_USER:
         token = identify(context, password)
         return token.org, token.user_name, scopes.may(token.scopes, scopes.DEPLOY)

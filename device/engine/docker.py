@@ -1,35 +1,34 @@
-"""Docker through docker-py's low-level client: list calls for the snapshot, one call for a step, errors translated."""
+"""Docker, and Podman behind the same API: list calls for the snapshot, one call for a step, errors translated."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import threading
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, InvalidArgument, NotFound
+from docker.errors import DockerException
 
 from broker.appspec import Healthcheck, Hook, Restart
-from device.engine import host_folders, labels
-from device.engine.api_versions import unknown_to
+from device.engine import host_folders, labels, listing, podman, podman_spec
+from device.engine.connection import FOREIGN, Connection
 from device.engine.docker_spec import (
     archive,
     container_options,
     endpoint_options,
-    healthcheck_of,
     host_options,
     ipam,
     with_later_endpoint_options,
     with_later_host_options,
     with_later_options,
 )
-from device.engine.frames import frames
+from device.engine.events import EventWatch
+from device.engine.hooks import run_hook
+from device.engine.images import Images
+from device.engine.limits import keys_left_out, left_out, network_left_out
+from device.engine.listing import UNFINISHED
+from device.engine.logs import Logs
+from device.engine.minder import Minder
 from device.engine.port import (
     Container,
     Details,
@@ -41,59 +40,51 @@ from device.engine.port import (
     NetworkSeen,
     Observed,
     Progress,
-    State,
     WantedContainer,
     WantedNetwork,
     WantedVolume,
 )
 
-TIMEOUT_S = 60
 STOP_MARGIN_S = 30
-IMAGE_CHECKS_MAX = 1000
-HOOK_OUTPUT_CHARS = 4096  # for a person to see why it failed
-HOOK_BYTES = 64 * 1024  # the rest is read and dropped: a command that cannot write would never end
-UNFINISHED = ".making"  # ends the name of a container that took more than one call, until the last of them
-_EXIT = re.compile(r"\((\d+)\)")
-_STATES: dict[str, State] = {
-    "created": "created",
-    "running": "running",
-    "paused": "running",
-    "restarting": "restarting",
-    "removing": "exited",
-    "exited": "exited",
-    "dead": "exited",
-    "stopped": "exited",
-}
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Docker's words; Podman has the others
 
 
 class DockerEngine:
-    """An `Engine` over a Docker socket, seeing only what carries the label of one device."""
+    """An `Engine` over a socket, seeing only what carries the label of one device."""
 
     def __init__(self, *, device: str, url: str | None = None) -> None:
         self._device = device
         self._mine = {"label": f"{labels.DEVICE}={device}"}
-        self._image_checks: dict[str, Healthcheck | None] = {}  # an image is told by digest: what it says never changes
-        self._url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-        self._client: docker.APIClient | None = None
-        self._events: _EventWatch | None = None
+        self._connection = Connection(url)
+        self._images = Images(self._connection)
+        self._logs = Logs(self._connection)
+        self._minder = Minder(self._connection, changed=self._poke)
         self._lock = threading.Lock()
-        self._streams: set[Any] = set()
-        self._closed = threading.Event()
+        self._events: EventWatch | None = None
+        self._closed = False
+
+    @property
+    def _is_podman(self) -> bool:
+        return self._connection.kind.name == "podman"
+
+    # --- what there is
 
     def info(self) -> EngineInfo:
-        with _translated():
-            client = self._api()
-            version, info = client.version(), client.info()
-            return EngineInfo(
-                name="docker",
-                version=str(version.get("Version", "")),
-                api=str(version.get("ApiVersion", "")),
-                arch=str(version.get("Arch", "")),
-                os=str(version.get("Os", "")),
-                kernel=str(version.get("KernelVersion", "")),
-                cpus=int(info.get("NCPU", 0)),
-                memory_bytes=int(info.get("MemTotal", 0)),
-            )
+        with self._connection.reading():
+            kind = self._connection.kind
+            info = self._connection.client().info()
+        return EngineInfo(
+            name=kind.name,
+            version=kind.version,
+            api=kind.api,
+            arch=_ARCHITECTURES.get(str(info.get("Architecture")), str(info.get("Architecture", ""))),
+            os=str(info.get("OSType", "")),
+            kernel=str(info.get("KernelVersion", "")),
+            cpus=int(info.get("NCPU", 0)),
+            memory_bytes=int(info.get("MemTotal", 0)),
+            address=self._connection.url,
+            cannot=keys_left_out(kind.name, kind.api),
+        )
 
     def observe(self) -> Observed:
         containers = self.containers()
@@ -101,80 +92,101 @@ class DockerEngine:
         return Observed(containers, networks, volumes)
 
     def containers(self) -> tuple[Container, ...]:
-        with _translated():
-            return tuple(_container(item) for item in self._api().containers(all=True, filters=self._mine))
+        with self._connection.reading():
+            items = self._connection.client().containers(all=True, filters=self._mine)
+            seen = tuple(listing.container(item) for item in items)
+            return self._minder.overlay(seen) if self._is_podman else seen
 
     def resources(self) -> tuple[tuple[NetworkSeen, ...], frozenset[str]]:
-        with _translated():
-            client = self._api()
+        with self._connection.reading():
+            client = self._connection.client()
             networks = client.networks(filters=self._mine)
             volumes = client.volumes(filters=self._mine).get("Volumes") or []
-        return tuple(_network(item) for item in networks), frozenset(str(item["Name"]) for item in volumes)
+        return tuple(listing.network(item) for item in networks), frozenset(str(item["Name"]) for item in volumes)
 
     def details(self, container_id: str) -> Details:
-        with _translated():
-            return _details(self._api().inspect_container(container_id))
+        with self._connection.reading():
+            told = listing.details(self._connection.client().inspect_container(container_id))
+        return self._minder.completed(container_id, told)
+
+    def bridge_of(self, network: str) -> str | None:
+        try:
+            with self._connection.reading():
+                if self._is_podman:
+                    return podman.bridge_of(self._connection, network)
+                found = self._connection.client().inspect_network(network)
+        except EngineRefused as error:
+            if error.reason == "not_found":
+                return None
+            raise
+        name = (found.get("Options") or {}).get(podman_spec.BRIDGE_NAME)
+        return str(name) if name else f"br-{found['Id'][:12]}"
+
+    # --- images
 
     def has_image(self, image: str) -> bool:
-        try:
-            with _translated(passing=(NotFound,)):
-                self._api().inspect_image(image)
-        except NotFound:
-            return False
-        return True
+        return self._images.has(image)
 
     def pull(self, image: str, *, token: str, progress: Progress) -> None:
-        repository, _, digest = image.partition("@")
-        layers: dict[str, tuple[int, int]] = {}
-        with _translated():
-            stream = self._api().pull(
-                repository, tag=digest, stream=True, decode=True, auth_config={"registrytoken": token}
-            )
-            for event in stream:
-                if "error" in event:
-                    raise EngineRefused("pull_failed", f"cannot pull {image}: {event['error']}")
-                detail = event.get("progressDetail") or {}
-                if event.get("status") == "Downloading" and detail.get("total"):
-                    layers[str(event.get("id"))] = (int(detail["current"]), int(detail["total"]))
-                progress(sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
+        self._images.pull(image, token=token, progress=progress)
+
+    def image_healthcheck(self, image: str) -> Healthcheck | None:
+        return self._images.check(image)
+
+    def remove_image(self, image: str) -> None:
+        with self._connection.acting(), _absent_is_fine():
+            self._connection.client().remove_image(image)
+
+    # --- networks and volumes
 
     def create_network(self, network: WantedNetwork) -> None:
-        with _translated():
-            self._api().create_network(
+        with self._connection.acting():
+            options = dict(network.options)
+            if self._is_podman:
+                options = podman_spec.network_options(network)
+            self._refuse(network_left_out(network, self._connection.kind.name))
+            self._connection.client().create_network(
                 network.name,
                 driver=network.driver,
                 internal=network.internal,
                 labels=dict(network.labels),
-                options=dict(network.options) or None,
+                options=options or None,
                 ipam=ipam(network),
                 enable_ipv6=network.enable_ipv6,
                 check_duplicate=True,
             )
 
     def remove_network(self, network: NetworkSeen) -> None:
-        with _translated(), contextlib.suppress(NotFound):
-            self._api().remove_network(network.id)
+        with self._connection.acting(), _absent_is_fine():
+            if self._is_podman:
+                podman.check_unused(self._connection, network.name)
+            self._connection.client().remove_network(network.id)
 
     def create_volume(self, volume: WantedVolume) -> None:
         host_folders.check_volume(volume)
-        with _translated():
-            self._api().create_volume(
+        with self._connection.acting():
+            self._connection.client().create_volume(
                 volume.name, driver="local", driver_opts=dict(volume.options) or None, labels=dict(volume.labels)
             )
 
+    def remove_volume(self, name: str) -> None:
+        with self._connection.acting(), _absent_is_fine():
+            self._connection.client().remove_volume(name)
+
+    # --- containers
+
     def create(self, container: WantedContainer) -> None:
-        with _translated():
-            client = self._api()
-            unknown = unknown_to(container, client.api_version)
-            if unknown:
-                raise EngineRefused("engine_too_old", f"API {client.api_version} does not know {'; '.join(unknown)}")
+        with self._connection.acting():
+            client, kind = self._connection.client(), self._connection.kind
+            self._refuse(left_out(container, kind.name, kind.api))
             host_folders.prepare(container)
+            config = self._config(container)
             others = list(container.networks)[1:]
             if not others and not container.files:
-                client.create_container_from_config(self._config(container), container.name)
+                client.create_container_from_config(config, container.name)
                 return
             # Killed between these calls, or refused at one of them, it must not be taken for what is wanted.
-            created = client.create_container_from_config(self._config(container), container.name + UNFINISHED)["Id"]
+            created = client.create_container_from_config(config, container.name + UNFINISHED)["Id"]
             with contextlib.ExitStack() as undoing:
                 undoing.callback(self._discard, created)
                 for network in others:
@@ -184,318 +196,142 @@ class DockerEngine:
                 client.rename(created, container.name)
                 undoing.pop_all()
 
-    def _config(self, container: WantedContainer) -> Any:
-        client = self._api()
+    def _refuse(self, keys: list[str]) -> None:
+        if keys:
+            kind = self._connection.kind
+            raise EngineRefused("engine_cannot", f"{kind.name} {kind.version} does not carry out {'; '.join(keys)}")
+
+    def _config(self, container: WantedContainer) -> dict[str, Any]:
+        client = self._connection.client()
         first = next(iter(container.networks), "")
         networking = None
         if first:
             networking = client.create_networking_config({first: self._endpoint(container, first)})
-        host = client.create_host_config(**host_options(container))
-        config = client.create_container_config(
+        options = host_options(container) | (podman_spec.mounts(container) if self._is_podman else {})
+        host = client.create_host_config(**options)
+        made: dict[str, Any] = client.create_container_config(
             **({"command": None} | container_options(container)),
             host_config=with_later_host_options(host, container),
             networking_config=networking,
         )
-        return with_later_options(config, container, client.api_version)
+        made = with_later_options(made, container, client.api_version)
+        return podman_spec.adapted(made, container, self._whole_check(container)) if self._is_podman else made
+
+    def _whole_check(self, container: WantedContainer) -> Healthcheck | None:
+        """Return the service's health check; its command may be the image's."""
+        check = container.spec.healthcheck
+        if check is None or check.test:
+            return check
+        inherited = self.image_healthcheck(container.image)
+        return None if inherited is None else check.model_copy(update={"test": inherited.test})
 
     def _endpoint(self, container: WantedContainer, network: str) -> Any:
-        endpoint = self._api().create_endpoint_config(**endpoint_options(container, network))
+        endpoint = self._connection.client().create_endpoint_config(**endpoint_options(container, network))
         return with_later_endpoint_options(endpoint, container, network)
 
     def _connect(self, container_id: str, container: WantedContainer, network: str) -> None:
         """Join another network. docker-py's own call cannot say everything that `_endpoint` does."""
-        client = self._api()
+        client = self._connection.client()
         data = {"Container": container_id, "EndpointConfig": self._endpoint(container, network)}
         client._raise_for_status(client._post_json(client._url("/networks/{0}/connect", network), data=data))
 
     def _discard(self, container_id: str) -> None:
-        with contextlib.suppress(DockerException, requests.RequestException):
-            self._api().remove_container(container_id, force=True, v=True)
+        with contextlib.suppress(*FOREIGN):
+            self._connection.client().remove_container(container_id, force=True, v=True)
 
     def start(self, container_id: str) -> None:
-        with _translated():
-            self._api().start(container_id)
+        with self._connection.acting():
+            if self._is_podman:
+                self._minder.release(container_id)
+                self._watch()
+            self._connection.client().start(container_id)
 
     def rename(self, container_id: str, name: str) -> None:
-        with _translated():
-            self._api().rename(container_id, name)
+        with self._connection.acting():
+            self._connection.client().rename(container_id, name)
 
     def stop(self, container_id: str, *, grace_s: int) -> None:
-        with _translated(), contextlib.suppress(NotFound):
-            self._api(timeout_s=grace_s + STOP_MARGIN_S).stop(container_id, timeout=grace_s)
+        with self._connection.acting(), _absent_is_fine():
+            self._minder.release(container_id)
+            client = self._connection.client()
+            url = client._url("/containers/{0}/stop", container_id)
+            answer = client._post(url, params={"t": grace_s}, timeout=grace_s + STOP_MARGIN_S)
+            client._raise_for_status(answer)
 
     def remove(self, container_id: str) -> None:
-        with _translated(), contextlib.suppress(NotFound):
-            self._api().remove_container(container_id, force=True, v=False)
+        with self._connection.acting(), _absent_is_fine():
+            self._minder.release(container_id)
+            if self._is_podman:
+                podman.remove(self._connection, container_id, mine=self._mine)
+            else:
+                self._connection.client().remove_container(container_id, force=True, v=False)
 
     def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
-        with _translated():
-            client = self._api()
-            made = client.exec_create(
-                container_id,
-                list(hook.command),
-                user=hook.user,
-                privileged=hook.privileged,
-                workdir=hook.working_dir or None,
-                environment=dict(hook.environment) or None,
-            )
-            output = _read_exec(client.exec_start(made["Id"], socket=True), timeout_s)
-            if output is None:
-                raise EngineRefused("hook_timeout", f"{' '.join(hook.command)} has not ended after {timeout_s:.0f} s")
-            return HookResult(int(client.exec_inspect(made["Id"])["ExitCode"] or 0), output)
+        return run_hook(self._connection, container_id, hook, timeout_s=timeout_s)
 
     def set_restart(self, container_id: str, restart: Restart) -> None:
-        with _translated():
-            self._api().update_container(
+        with self._connection.acting():
+            if self._is_podman:
+                raise EngineRefused("not_supported", "Podman cannot change the restart policy of a container")
+            self._connection.client().update_container(
                 container_id, restart_policy={"Name": restart.policy, "MaximumRetryCount": restart.retries}
             )
 
-    def image_healthcheck(self, image: str) -> Healthcheck | None:
-        if image not in self._image_checks:
-            with _translated():
-                config = self._api().inspect_image(image).get("Config") or {}
-            if len(self._image_checks) >= IMAGE_CHECKS_MAX:
-                self._image_checks.clear()
-            try:
-                self._image_checks[image] = healthcheck_of(config.get("Healthcheck"))
-            except ValueError as error:
-                raise EngineRefused(
-                    "bad_healthcheck", f"the health check of {image} makes no sense: {error}"
-                ) from error
-        return self._image_checks[image]
-
-    def remove_image(self, image: str) -> None:
-        with _translated(), contextlib.suppress(NotFound):
-            self._api().remove_image(image)
-
-    def remove_volume(self, name: str) -> None:
-        with _translated(), contextlib.suppress(NotFound):
-            self._api().remove_volume(name)
-
-    def bridge_of(self, network: str) -> str | None:
-        try:
-            with _translated(passing=(NotFound,)):
-                attributes = self._api().inspect_network(network)
-        except NotFound:
-            return None
-        name = (attributes.get("Options") or {}).get("com.docker.network.bridge.name")
-        return str(name) if name else f"br-{attributes['Id'][:12]}"
+    # --- waiting
 
     def wait_for_event(self, timeout_s: float) -> bool:
-        if self._events is None:
-            with _translated():
-                self._events = _EventWatch(self._new_client(timeout_s=None), self._device)
+        with self._connection.reading():
+            watch = self._watch()
         try:
-            return self._events.wait(timeout_s)
+            return watch.wait(timeout_s)
         except EngineUnavailable:
-            self._events = None
+            with self._lock:
+                self._events = None
             raise
 
+    def _watch(self) -> EventWatch:
+        """Return the open event stream; a new one, and everything in doubt, after one that ended."""
+        with self._lock:
+            if self._events is None:
+                if self._closed:
+                    raise EngineUnavailable("this engine is closed")
+                is_podman = self._is_podman
+                self._events = EventWatch(self._connection, self._device, self._minder.heard if is_podman else _is_news)
+                if is_podman:
+                    self._minder.start()
+                    self._minder.doubt_all()
+            return self._events
+
+    def _poke(self) -> None:
+        events = self._events
+        if events is not None:
+            events.poke()
+
     def follow_logs(self, container_id: str, *, since_ns: int) -> Iterator[LogLine]:
-        with _translated():
-            client = self._new_client(timeout_s=None)
-            stream = client.logs(
-                container_id,
-                stream=True,
-                follow=True,
-                timestamps=True,
-                since=_since(since_ns),
-                stdout=True,
-                stderr=True,
-            )
-            with self._lock:
-                self._streams.add(stream)
-            try:
-                pending = b""
-                for chunk in stream:
-                    pending += chunk
-                    *lines, pending = pending.split(b"\n")
-                    for raw in lines:
-                        if (parsed := _log_line(raw)) is not None and parsed.at_ns > since_ns:
-                            yield parsed
-            finally:
-                with self._lock:
-                    self._streams.discard(stream)
-                client.close()
+        return self._logs.follow(container_id, since_ns=since_ns)
 
     def last_lines(self, container_id: str, count: int) -> list[str]:
-        with _translated(), contextlib.suppress(NotFound):
-            text: bytes = self._api().logs(container_id, tail=count, stdout=True, stderr=True)
-            return text.decode(errors="replace").splitlines()
-        return []
+        return self._logs.last_lines(container_id, count)
 
     def close(self) -> None:
-        self._closed.set()
-        if self._events is not None:
-            self._events.close()
         with self._lock:
-            streams = list(self._streams)
-            client, self._client = self._client, None
-        for stream in streams:
-            with contextlib.suppress(DockerException, OSError):
-                stream.close()
-        if client is not None:
-            client.close()
-
-    def _api(self, timeout_s: int = TIMEOUT_S) -> docker.APIClient:
-        with self._lock:
-            if self._client is None:
-                self._client = self._new_client(timeout_s=timeout_s)
-            self._client.timeout = max(timeout_s, TIMEOUT_S)
-            return self._client
-
-    def _new_client(self, *, timeout_s: int | None) -> docker.APIClient:
-        client = docker.APIClient(base_url=self._url, version="auto", timeout=timeout_s or TIMEOUT_S)
-        client.trust_env = False  # a proxy of the environment has no business on a unix socket, and asking costs 0.3 ms
-        if timeout_s is None:
-            client.timeout = None
-        return client
+            self._closed = True
+            events = self._events
+        self._minder.close()
+        if events is not None:
+            events.close()
+        self._logs.close()
+        self._connection.forget()
 
 
-class _EventWatch:
-    """One open event stream, read by its own thread, that remembers whether anything came."""
-
-    def __init__(self, client: docker.APIClient, device: str) -> None:
-        self._client = client
-        self._came = threading.Event()
-        self._ended = threading.Event()
-        self._stream = client.events(
-            decode=True, filters={"label": f"{labels.DEVICE}={device}", "type": ["container", "network", "volume"]}
-        )
-        self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
-        self._thread.start()
-
-    def wait(self, timeout_s: float) -> bool:
-        came = self._came.wait(timeout_s)
-        self._came.clear()
-        if self._ended.is_set():
-            raise EngineUnavailable("the engine's event stream ended")
-        return came
-
-    def close(self) -> None:
-        self._ended.set()
-        self._came.set()
-        with contextlib.suppress(DockerException, OSError):
-            self._stream.close()
-        self._thread.join(5.0)
-
-    def _read(self) -> None:
-        with contextlib.suppress(DockerException, requests.RequestException, OSError, ValueError):
-            for event in self._stream:
-                if not str(event.get("Action", "")).startswith("exec_"):  # health probes are no news by themselves
-                    self._came.set()
-        self._ended.set()
-        self._came.set()
-        self._client.close()
+def _is_news(event: dict[str, Any]) -> bool:
+    return not str(event.get("Action", "")).startswith("exec_")  # health probes are no news by themselves
 
 
 @contextlib.contextmanager
-def _translated(passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _absent_is_fine() -> Iterator[None]:
     try:
         yield
-    except (*passing, InvalidArgument):  # an argument that docker-py refuses is a bug of ours: let it rise
-        raise
-    except (NotFound, ImageNotFound) as error:
-        raise EngineRefused("not_found", str(error.explanation or error)) from error
-    except APIError as error:
-        explanation = str(error.explanation or error)
-        if error.is_server_error() and "unauthorized" not in explanation:
-            raise EngineRefused("engine_error", explanation) from error
-        raise EngineRefused("engine_refused", explanation) from error
-    except (DockerException, requests.RequestException, OSError) as error:
-        raise EngineUnavailable(f"no answer from the engine: {error}") from error
-
-
-def _container(item: dict[str, Any]) -> Container:
-    marks = item.get("Labels") or {}
-    status = str(item.get("Status", ""))
-    state = _STATES.get(str(item.get("State", "")).lower(), "exited")
-    exit_match = _EXIT.search(status) if state in ("exited", "restarting") else None
-    names = item.get("Names") or [""]
-    name = str(names[0]).lstrip("/")
-    return Container(
-        id=str(item["Id"]),
-        name=name,
-        instance=str(marks.get(labels.INSTANCE, "")),
-        service=str(marks.get(labels.SERVICE, "")),
-        hash="" if name.endswith(UNFINISHED) else str(marks.get(labels.HASH, "")),
-        state=state,
-        health=_health(status) if state == "running" else "none",
-        exit_code=int(exit_match[1]) if exit_match else None,
-        image=str(item.get("Image", "")),
-        release=str(marks.get(labels.RELEASE, "")),
-        index=int(marks.get(labels.INDEX, "1")),
-        restart=str(marks.get(labels.RESTART, "")),
-        joined=str(marks.get(labels.JOINED, "")),
-    )
-
-
-def _details(found: dict[str, Any]) -> Details:
-    state = found["State"]
-    started = _at_ns(str(state.get("StartedAt", "")))
-    ended = state.get("Status") not in ("created", "running", "paused")
-    return Details(
-        started_at_ms=started // 1_000_000 if started is not None and started > 0 else None,
-        restarts=int(found.get("RestartCount") or 0),
-        oom_killed=bool(state.get("OOMKilled")),
-        exit_code=int(state["ExitCode"]) if ended else None,
-    )
-
-
-def _health(status: str) -> Literal["none", "starting", "healthy", "unhealthy"]:
-    """Read the health out of the list's status text: an inspect for each container would cost eight calls more."""
-    if "(healthy)" in status:
-        return "healthy"
-    if "(unhealthy)" in status:
-        return "unhealthy"
-    return "starting" if "(health: starting)" in status else "none"
-
-
-def _network(item: dict[str, Any]) -> NetworkSeen:
-    marks = item.get("Labels") or {}
-    return NetworkSeen(
-        id=str(item["Id"]),
-        name=str(item["Name"]),
-        instance=str(marks.get(labels.INSTANCE, "")),
-        hash=str(marks.get(labels.HASH, "")),
-    )
-
-
-def _since(since_ns: int) -> float | None:
-    """Return docker-py's `since`: a float cannot hold nanoseconds, so begin a little early and filter."""
-    return max(since_ns - 1_000_000, 1) / 1e9 if since_ns > 0 else None
-
-
-def _log_line(raw: bytes) -> LogLine | None:
-    stamp, _, text = raw.decode(errors="replace").partition(" ")
-    at_ns = _at_ns(stamp)
-    return None if at_ns is None else LogLine(at_ns=at_ns, stream="out", text=text.rstrip("\r"))
-
-
-def _at_ns(stamp: str) -> int | None:
-    """Return the nanoseconds since 1970 of a time stamp with up to nine digits of a second; negative: never."""
-    try:
-        whole, _, fraction = stamp.rstrip("Z").partition(".")
-        at = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return int(at.timestamp()) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or 0)
-
-
-def _read_exec(stream: Any, timeout_s: float) -> str | None:
-    """Read what a command writes until it ends; None when it has not by then."""
-    deadline = time.monotonic() + timeout_s
-    kept = bytearray()
-    link = getattr(stream, "_sock", stream)
-    try:
-        while (left_s := deadline - time.monotonic()) > 0:
-            link.settimeout(left_s)
-            chunk = link.recv(16 * 1024)
-            if not chunk:
-                return b"".join(data for _, data in frames(bytes(kept))).decode(errors="replace")[:HOOK_OUTPUT_CHARS]
-            kept += chunk[: max(0, HOOK_BYTES - len(kept))]
-    except TimeoutError:
-        pass
-    finally:
-        link.close()
-    return None
+    except DockerException as error:
+        if getattr(error, "status_code", None) != 404:
+            raise

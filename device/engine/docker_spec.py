@@ -12,7 +12,7 @@ from docker.types import Mount as DockerMount
 from docker.types import Ulimit as DockerUlimit
 
 from broker.appspec import Blkio, Healthcheck, Pool, Service
-from device.engine.api_versions import older
+from device.engine.limits import older
 from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork
 
 NANO = 1_000_000  # nanoseconds in a millisecond
@@ -26,7 +26,7 @@ def host_options(container: WantedContainer) -> dict[str, Any]:
     options: dict[str, Any] = {
         "restart_policy": {"Name": spec.restart.policy, "MaximumRetryCount": spec.restart.retries},
         "mounts": [docker_mount(mount) for mount in container.mounts if not _is_by_options(mount)],
-        "tmpfs": {mount.target: _tmpfs_options(mount) for mount in container.mounts if _is_by_options(mount)},
+        "tmpfs": {mount.target: tmpfs_options(mount) for mount in container.mounts if _is_by_options(mount)},
         "port_bindings": _bindings(spec),
         "extra_hosts": _extra_hosts(container),
         "privileged": spec.privileged,
@@ -281,12 +281,13 @@ def _is_by_options(mount: BindOrVolume) -> bool:
     return mount.type == "tmpfs" and (mount.tmpfs_uid is not None or mount.tmpfs_gid is not None or mount.tmpfs_exec)
 
 
-def _tmpfs_options(mount: BindOrVolume) -> str:
+def tmpfs_options(mount: BindOrVolume, *more: str) -> str:
+    """Return the options of a mount of memory as one text."""
     numbers = {"size": mount.tmpfs_size, "uid": mount.tmpfs_uid, "gid": mount.tmpfs_gid}
     words = [f"{key}={value}" for key, value in numbers.items() if value is not None]
     words += [f"mode={mount.tmpfs_mode:o}"] if mount.tmpfs_mode is not None else []
     words += ["exec"] if mount.tmpfs_exec else []
-    return ",".join(words + (["ro"] if mount.read_only else []))
+    return ",".join([*words, *(["ro"] if mount.read_only else []), *more])
 
 
 _RECURSIVE = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}

@@ -19,11 +19,14 @@ def prepare(container: WantedContainer) -> None:
         if asked.type == "bind":
             _check(allowed, asked.source)
     for mount in container.mounts:
-        if mount.create_host_path and not os.path.lexists(mount.source):
-            try:
-                os.makedirs(mount.source, exist_ok=True)
-            except OSError as error:
-                raise EngineRefused("no_host_path", f"{mount.source} cannot be made: {error.strerror}") from error
+        if mount.type != "bind" or os.path.lexists(mount.source):
+            continue
+        if not mount.create_host_path:  # Docker refuses that as well; Podman would make it
+            raise EngineRefused("no_host_path", f"{mount.source} is not there")
+        try:
+            os.makedirs(mount.source, exist_ok=True)
+        except OSError as error:
+            raise EngineRefused("no_host_path", f"{mount.source} cannot be made: {error.strerror}") from error
 
 
 def check_volume(volume: WantedVolume) -> None:

@@ -13,3 +13,4 @@ RESTART = LABEL_PREFIX + "restart"  # the restart policy it was made with: not i
 JOINED = LABEL_PREFIX + "joined"  # the ids of the containers whose namespaces or volumes it uses
 RELEASE = LABEL_PREFIX + "release"
 RESOURCE = LABEL_PREFIX + "resource"  # the name of a network or volume inside its app
+START_INTERVAL = LABEL_PREFIX + "start-interval-ms"  # of a health check, where the engine has no place for it

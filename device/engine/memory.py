@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from broker.appspec import Healthcheck, Hook, Restart
 from device.engine import labels
-from device.engine.api_versions import unknown_to
+from device.engine.limits import left_out
 from device.engine.port import (
     Container,
     Details,
@@ -150,8 +150,8 @@ class MemoryEngine:
 
     def create(self, container: WantedContainer) -> None:
         self._answer("create")
-        if unknown := unknown_to(container, API):
-            raise EngineRefused("engine_too_old", f"API {API} does not know {'; '.join(unknown)}")
+        if keys := left_out(container, "docker", API):
+            raise EngineRefused("engine_cannot", f"memory does not carry out {'; '.join(keys)}")
         if container.image not in self.images:
             raise EngineRefused("not_found", f"no such image: {container.image}")
         if any(seen.name == container.name for seen in self.by_id.values()):

@@ -26,6 +26,10 @@ class EngineRefused(Refused):
     """The engine answered that it will not do this."""
 
 
+class PullStalled(Passing):
+    """Nothing has come of an image for a while. What has come may be kept by the engine."""
+
+
 @dataclass(frozen=True)
 class Container:
     """One container of ours as the engine lists it."""
@@ -182,11 +186,12 @@ class WantedVolume:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line a container wrote. `at_ns` is the engine's time stamp, nanoseconds since 1970."""
+    """One line a container wrote. `at_ns` is the engine's time stamp, nanoseconds since 1970; no line shares it."""
 
     at_ns: int
     stream: Literal["out", "err"]
     text: str
+    is_cut: bool = False  # the line was longer than what is kept together; it goes on in the next one
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,8 @@ class EngineInfo:
     kernel: str
     cpus: int = 0
     memory_bytes: int = 0
-    extra: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    cannot: tuple[str, ...] = ()  # what a Compose file may ask that this engine does not carry out
 
 
 Progress = Callable[[int, int], None]
@@ -227,7 +233,11 @@ class Engine(Protocol):
         """Say whether `image` (`host/repository@sha256:..`) can be started without fetching."""
 
     def pull(self, image: str, *, token: str, progress: Progress) -> None:
-        """Fetch `image` with a registry bearer token; `progress(done, total)` in bytes."""
+        """Fetch `image` with a registry bearer token.
+
+        `progress(done, total)` is called at least once a second, in bytes where the engine tells them. What it raises
+        ends the transfer. `PullStalled` when nothing comes any more; however long it takes while something does.
+        """
 
     def create_network(self, network: WantedNetwork) -> None: ...
 

@@ -435,6 +435,18 @@ def test_docker_asks_for_tokens_in_its_own_way(cloud: Cloud) -> None:
     assert reason(refused) == (401, "wrong_password")
 
 
+def test_an_engine_without_bearer_tokens_shows_a_registry_token_as_its_password(cloud: Cloud) -> None:
+    user = cloud.login()
+    mine = user.post("/v1/registry/token", repositories=[f"{user.org}/web"]).json()["token"]
+    scope = f"repository:{user.org}/web:pull"
+    answer = cloud.client.get("/token", params={"scope": scope}, auth=("registry-token", mine)).json()
+    assert answer["token"] == mine
+    assert 0 < answer["expires_in"] <= 300
+    for wrong in (user.token, mine[:-8] + "AAAAAAAA", ""):
+        refused = cloud.client.get("/token", params={"scope": scope}, auth=("registry-token", wrong))
+        assert reason(refused) == (401, "wrong_token")
+
+
 def test_only_the_system_organisation_makes_organisations(cloud: Cloud) -> None:
     other = cloud.other()
     assert reason(other.post("/v1/orgs", name="third", user="eve", password=PASSWORD)) == (403, "forbidden")

@@ -17,10 +17,11 @@ from tests.harness.apps import busybox_tar
 from tests.harness.servers import Server, accepts, free_port, program
 
 
-def docker_client() -> docker.APIClient:
+def docker_client(url: str | None = None) -> docker.APIClient:
     """Return a client; without an engine a test skips at home and fails in CI."""
     try:
-        client = docker.APIClient(version="auto", timeout=60)
+        # Podman takes half a second to tell its version, so it is not asked.
+        client = docker.APIClient(url, version="1.41" if url else "auto", timeout=60)
         client.ping()
     except DockerException as error:
         message = f"no container engine answers; ./run test starts one ({error})"
@@ -65,16 +66,15 @@ def push_image(
 
 
 @contextmanager
-def device_engine() -> Iterator[DockerEngine]:
+def device_engine(url: str | None = None) -> Iterator[DockerEngine]:
     """Yield an engine for a device nobody else has; remove what it made."""
-    client = docker_client()
-    engine = DockerEngine(device=new_id("d"))
+    docker_client(url).close()
+    engine = DockerEngine(device=new_id("d"), url=url)
     try:
         yield engine
     finally:
         remove_everything(engine)
         engine.close()
-        client.close()
 
 
 def remove_everything(engine: DockerEngine) -> None:

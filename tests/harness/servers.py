@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -59,8 +59,11 @@ def accepts(port: int) -> bool:
 class Server:
     """A child process of a test."""
 
-    def __init__(self, argv: list[str], *, log: Path, ready: Callable[[], object]) -> None:
+    def __init__(
+        self, argv: list[str], *, log: Path, ready: Callable[[], object], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._argv = argv
+        self._environment = environment
         self._log = log
         self._ready = ready
         self.process: subprocess.Popen[bytes] | None = None
@@ -68,7 +71,10 @@ class Server:
     def start(self) -> None:
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._argv], stdout=output, stderr=subprocess.STDOUT
+                ["setpriv", "--pdeathsig", "KILL", *self._argv],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
             )
         wait_until(
             lambda: self._ready() or self.process is None or self.process.poll() is not None,

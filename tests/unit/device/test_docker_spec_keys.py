@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from broker.appspec import AppSpec
-from device.engine.api_versions import older, unknown_to
 from device.engine.docker_spec import (
     archive,
     container_options,
@@ -21,6 +20,7 @@ from device.engine.docker_spec import (
     with_later_host_options,
     with_later_options,
 )
+from device.engine.limits import older
 from device.engine.port import FileInside, WantedContainer
 from device.reconcile.wanted import wanted
 from tests.harness.apps import PLACE, section, service
@@ -144,19 +144,3 @@ def test_versions_are_compared_as_numbers() -> None:
     assert older("1.9", "1.41")
     assert not older("1.41", "1.41")
     assert not older("1.100", "1.49")
-
-
-def test_an_engine_is_not_asked_for_what_it_would_leave_out_unseen() -> None:
-    web = FULL.containers["web"]
-    assert unknown_to(web, "1.41") == [
-        "annotations",
-        "mount /data: subpath",
-        f"network {FRONT}: gw_priority",
-        f"network {FRONT}: interface_name",
-    ]
-    assert unknown_to(web, "1.48") == [f"network {FRONT}: interface_name"]
-    assert unknown_to(web, "1.49") == []
-    mac = {"mac_address": "02:42:ac:11:00:02"}
-    second = container(networks={"a": {}, "b": mac}, networks_top={"a": {}, "b": {}})
-    assert unknown_to(second, "1.43") == ["network hello.iaaaaaaaaaaa.b: mac_address on another network than the first"]
-    assert unknown_to(container(networks={"a": mac}, networks_top={"a": {}}), "1.41") == []

@@ -1,0 +1,53 @@
+"""What takes more than one call on Podman, where Docker does it in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from docker.errors import APIError
+
+from device.engine.connection import Connection
+from device.engine.port import EngineRefused
+
+REMOVE_TRIES = 5
+_USING = {"running", "paused", "stopping"}
+
+
+def remove(connection: Connection, container_id: str, *, mine: Mapping[str, str]) -> None:
+    """Remove a container. Those of ours that have joined it go first, as Podman keeps nothing that others stand on."""
+    client = connection.client()
+    for left in reversed(range(REMOVE_TRIES)):
+        try:
+            client.remove_container(container_id, force=True, v=False)
+        except APIError as error:
+            if left == 0 or error.status_code == 404:
+                raise
+            # It ends, or is restarted, in this very moment; or others have joined it. Its answer does not tell safely.
+            for other in _joined_to(connection, container_id, mine):
+                remove(connection, other, mine=mine)
+            client.stop(container_id, timeout=0)
+            continue
+        return
+
+
+def _joined_to(connection: Connection, container_id: str, mine: Mapping[str, str]) -> list[str]:
+    ours = [str(item["Id"]) for item in connection.client().containers(all=True, filters=dict(mine))]
+    found = []
+    for other in ours:
+        told: dict[str, Any] = connection.libpod("GET", f"/containers/{other}/json").json()
+        if container_id in (told.get("Dependencies") or ()):
+            found.append(other)
+    return found
+
+
+def check_unused(connection: Connection, network: str) -> None:
+    """Refuse where somebody uses a network: Podman would take it away, and its users could never start again."""
+    users = connection.client().containers(all=True, filters={"network": network})
+    if any(str(user.get("State")) in _USING for user in users):
+        raise EngineRefused("engine_refused", f"network {network} is in use")
+
+
+def bridge_of(connection: Connection, network: str) -> str:
+    """Return the host interface of a network, which only Podman's own API tells."""
+    return str(connection.libpod("GET", f"/networks/{network}/json").json()["network_interface"])
