@@ -219,6 +219,11 @@ class Service(Spec):
                     yield f"{key}: {file.target} would be hidden by the mount of {hiding[0]}"
 
     @property
+    def ranked_networks(self) -> list[tuple[str, Attachment]]:
+        """Its networks in the order in which they are joined."""
+        return sorted(self.networks.items(), key=lambda item: (-item[1].priority, item[0]))
+
+    @property
     def joins(self) -> tuple[str, ...]:
         """The other services whose namespaces or volumes this one uses: it is made anew when they are."""
         modes = (self.network_mode, self.pid, self.ipc)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from broker.errors import Refused
 from broker.ids import DeviceRef, new_id
+from broker.policy import Grants
 from cloud.issuing import Issuer
 from cloud.store import deployments, due, instances
 from cloud.store.database import Connection
@@ -35,18 +36,20 @@ class Wish:
     variables: Mapping[str, str]
     force: bool
     by: str
+    grants: Grants | None = None  # None: those that there are
 
 
 def deploy(tx: Connection, issuer: Issuer, wish: Wish, *, now_ms: int) -> Deployment:
     """Write the deployment with its targets; every device of the fleet is due from now on."""
     known = instances.find(tx, wish.app, wish.fleet)
-    instance = known or Instance(new_id("i"), wish.org, wish.app, wish.fleet, wish.release, {}, 0, {})
+    instance = known or Instance(new_id("i"), wish.org, wish.app, wish.fleet, wish.release, {}, 0, {}, {})
     instance = replace(
         instance,
         release=wish.release,
         variables=wish.variables,
         attempt=instance.attempt + 1 if wish.force else instance.attempt,
         settings={"force": True} if wish.force else {},
+        grants=instance.grants if wish.grants is None else wish.grants.model_dump(mode="json"),
     )
     instances.put(tx, instance, now_ms=now_ms)
     section = next(

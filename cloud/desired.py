@@ -9,6 +9,7 @@ from broker.appspec import AppSpec
 from broker.canonical import digest_of
 from broker.ids import DeviceRef
 from broker.messages import AppSection, DesiredState
+from broker.policy import Grants
 from cloud.store.rows import Instance
 
 CLAIM_MAX = 2**40  # generations: one a second for thirty thousand years
@@ -34,6 +35,7 @@ def section(placed: Placed) -> AppSection:
         variables=placed.instance.variables,
         settings=placed.instance.settings,
         attempt=placed.instance.attempt,
+        grants=Grants.model_validate(placed.instance.grants),
     )
     return bare.model_copy(update={"digest": bare.computed_digest()})
 

@@ -61,6 +61,7 @@ def _view(
         "last_seen_ms": seen.last_seen_ms,
         "worker": seen.birth.worker if seen.birth else None,
         "host": seen.birth.host.model_dump(mode="json") if seen.birth else {},
+        "policy": seen.birth.policy.model_dump(mode="json") if seen.birth and seen.birth.policy else None,
         "desired": None if wanted is None else wanted[0].model_dump(mode="json") | {"sent": wanted[1]},
         "accepted": seen.accepted.model_dump(mode="json") if seen.accepted else None,
         "status": reported.status.model_dump(mode="json") if reported else None,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 READ = "read"
 DEPLOY = "deploy"
+GRANT = "grant"
 ADMIN = "admin"
-ALL = (READ, DEPLOY, ADMIN)
+ALL = (READ, DEPLOY, GRANT, ADMIN)
 REPOSITORY_ACTIONS = ("pull", "push", "delete")
 
 

@@ -37,11 +37,16 @@ def identify(context: Ctx, token: str) -> Token:
 def _needs(scope: str) -> Callable[..., Token]:
     def check(request: Request, context: Ctx) -> Token:
         known = identify(context, bearer(request))
-        if not scopes.may(known.scopes, scope):
-            raise Refused("forbidden", f"the token of {known.user_name} has no scope {scope!r}")
+        check_scope(known, scope)
         return known
 
     return check
+
+
+def check_scope(token: Token, scope: str) -> None:
+    """Raise `Refused` (`forbidden`) unless the token has the scope."""
+    if not scopes.may(token.scopes, scope):
+        raise Refused("forbidden", f"the token of {token.user_name} has no scope {scope!r}")
 
 
 Reader = Annotated[Token, Depends(_needs(scopes.READ))]

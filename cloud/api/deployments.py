@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from broker.errors import Refused
 from broker.ids import Name
-from cloud import deploying
+from broker.policy import Grants
+from cloud import deploying, scopes
 from cloud.api.apps import app_named, release_named
-from cloud.api.auth import Deployer, Reader
+from cloud.api.auth import Deployer, Reader, check_scope
 from cloud.api.context import Ctx
 from cloud.api.fleets import fleet_named
 from cloud.deploying import Wish
@@ -32,25 +33,34 @@ class NewDeployment(BaseModel):
     fleet: Name = fleets.DEFAULT
     variables: Annotated[Mapping[VariableName, VariableValue], Field(max_length=256)] = {}
     force: bool = False
+    grants: Grants | None = None
 
 
 @router.post("/v1/deployments", status_code=201)
 def create(body: NewDeployment, who: Deployer, context: Ctx) -> dict[str, Any]:
     """Issue a release to every device of a fleet; of a large one, to the first devices before this answers.
 
-    `force` makes devices try again what they had judged as bad, and not mind the app's update lock.
+    `force` makes devices try again what they had judged as bad, and not mind the app's update lock. `grants` replace
+    those that the app has in this fleet; without, these stay. They need a scope of their own.
     """
     now_ms = context.now_ms
+    if body.grants is not None:
+        check_scope(who, scopes.GRANT)
+        for row, why in body.grants.mistakes():
+            raise Refused("bad_grants", f"{row}: {why}")
     with context.database.write() as tx:
         app = app_named(tx, who.org, body.app)
         release = release_named(tx, app, body.release)
         fleet = fleet_named(tx, who.org, body.fleet)
-        wish = Wish(who.org, app.app, fleet.fleet, release.digest, dict(body.variables), body.force, who.user_name)
+        wish = Wish(
+            who.org, app.app, fleet.fleet, release.digest, dict(body.variables), body.force, who.user_name, body.grants
+        )
         deployment = deploying.deploy(tx, context.issuer, wish, now_ms=now_ms)
         deploying.issue_page(tx, context.issuer, now_ms=now_ms, fleet=fleet.fleet, strict=True)
         names = devices.names(tx, who.org)
         reached = deployments.targets_of(tx, deployment.deployment)
-        detail = f"{app.app} {release.digest} to {fleet.fleet}"
+        granted = "" if body.grants is None else f" granting {body.grants.model_dump_json()}"
+        detail = f"{app.app} {release.digest} to {fleet.fleet}{granted}"
         subject = deployment.deployment
         audit.add(tx, org=who.org, by=who.user_name, action="deploy", subject=subject, detail=detail, now_ms=now_ms)
     context.notices.issued()

@@ -54,6 +54,7 @@ def desired_state(device: str, who: Reader, context: Ctx) -> dict[str, Any]:
                 "section": section.digest,
                 "attempt": section.attempt,
                 "settings": dict(section.settings),
+                "grants": section.grants.model_dump(mode="json"),
                 "services": sorted(section.spec.services),
             }
             for section in state.apps

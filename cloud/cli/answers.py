@@ -120,6 +120,7 @@ class Device(Answer):
     last_seen_ms: int | None = None
     worker: str | None = None
     host: Mapping[str, Any] | None = None
+    policy: Mapping[str, Any] | None = None
     desired: Generation | None = None
     accepted: Generation | None = None
     status: Status | None = None
@@ -137,6 +138,7 @@ class Wanted(Answer):
     section: str = ""
     attempt: int = 0
     settings: Mapping[str, Any] = {}
+    grants: Mapping[str, Any] = {}
     services: tuple[str, ...] = ()
 
 

@@ -52,37 +52,38 @@ def check(
     env_file: EnvFiles = None,
     profile: Profiles = None,
     name: ProjectName = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="NAME", help="Also for this device.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAME", help="For this device: its engine, architecture, policy.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="For the [policy] of this device.toml.")
+    ] = None,
+    grant: Annotated[
+        list[str] | None, typer.Option("--grant", help="With this grant: ROW or ROW=ENTRY of the policy.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Say what of a Compose project runs on a device, what is refused and why, and what is ignored. Nothing is sent."""
-    from cloud.cli import answers
-    from cloud.cli.check_text import Checked, check_document, check_lines
-    from cloud.cli.connect import connected
-    from cloud.cli.project_files import chosen_files
-    from cloud.cli.projects import load_project
-    from compose.locate import documents_of
-    from compose.refusals import verdict
+    from cloud.cli.check import Asked, checked
+    from cloud.cli.check_text import check_document, check_lines
 
-    environment = around(context).variables
-    project = load_project(
-        files or (), environment=environment, env_files=env_file or (), profiles=profile or (), name=name
+    asked = Asked(
+        files=tuple(files or ()),
+        env_files=tuple(env_file or ()),
+        profiles=tuple(profile or ()),
+        name=name,
+        device=device,
+        policy=policy,
+        grants=tuple(grant or ()),
     )
-    documents = documents_of(chosen_files(files or (), environment), project.folder)
-    asked = None
-    if device:
-        with connected(context) as client:
-            asked = client.get(f"/v1/devices/{quote(device, safe='')}", answers.Device)
-    checked = Checked(
-        project, verdict(project, platform=environment.get("DOCKER_DEFAULT_PLATFORM", "")), documents, asked
-    )
+    found = checked(context, asked)
     if as_json:
-        say_json(check_document(checked))
+        say_json(check_document(found))
     else:
-        for warning in checked.warnings:
+        for warning in found.warnings:
             note(f"warning: {warning}")
-        say(*check_lines(checked))
-    return exits.REFUSED if checked.refused else exits.OK
+        say(*check_lines(found))
+    return exits.REFUSED if found.refused else exits.OK
 
 
 def schema(as_json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""What `skerry app check` says: what runs, what is refused where and why, what is ignored. Pure."""
+"""What `skerry app check` says: what runs, what is refused where and why, what owners decide. Pure."""
 
 from __future__ import annotations
 
@@ -6,105 +6,130 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.cli.answers import Device
+from broker.policy import Denied
+from cloud.cli.check_against import Target, engine_needs, needs
 from cloud.cli.render import printable
 from compose.locate import written_at
 from compose.project import Project
 from compose.refusals import Refusal, Verdict
 from compose.tree import Table
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
-
 
 @dataclass(frozen=True)
 class Checked:
-    """A project, what would become of it, its files as written, and the device it is meant for."""
+    """A project, what would become of it, its files as written, the device it is meant for, and what that refuses."""
 
     project: Project
     verdict: Verdict
     documents: Sequence[Table]
-    device: Device | None = None
+    target: Target | None = None
+    refused_there: tuple[Refusal, ...] = ()
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
-        return (*self.verdict.refused, *_for_another_machine(self.project, self.device))
+        return (*self.verdict.refused, *self.refused_there)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         return (*self.project.warnings, *self.verdict.ignored)
 
+    @property
+    def needs(self) -> list[Denied]:
+        """What some owner has to allow: told where no policy has been asked."""
+        asked = self.target is not None and self.target.policy is not None
+        return [] if asked or self.verdict.spec is None else needs(self.verdict.spec)
+
+    @property
+    def engine_needs(self) -> list[tuple[str, str]]:
+        """What not every engine carries out: told where no engine has been asked."""
+        asked = self.target is not None and self.target.engine and self.target.api
+        return [] if asked or self.verdict.spec is None else list(engine_needs(self.verdict.spec))
+
 
 def check_document(checked: Checked) -> dict[str, Any]:
     """Return all of it for programs."""
-    places = [(refusal, written_at(refusal.path, checked.documents)) for refusal in checked.refused]
     document: dict[str, Any] = {
         "name": checked.project.name,
         "services": sorted(checked.project.services),
         "runs": sorted(_running(checked)),
-        "refused": [
-            {"key": refusal.path, "why": refusal.why, "file": place.file or None, "line": place.line or None}
-            for refusal, place in places
+        "replicas": _replicas(checked),
+        "refused": [{"key": each.path, "why": each.why} | _place(checked, each.path) for each in checked.refused],
+        "needs": [
+            {"key": each.path, "what": each.what, "row": each.row} | _place(checked, each.path)
+            for each in checked.needs
         ],
+        "engine": [{"key": key, "needs": what} | _place(checked, key) for key, what in checked.engine_needs],
         "warnings": list(checked.warnings),
+        "device": None if checked.target is None else checked.target.plain(),
     }
-    if checked.device is not None:
-        document["device"] = _machine(checked.device)
     if checked.refused:  # as every command says that it failed
         first = checked.refused[0]
         document["error"] = {"reason": "compose_unsupported", "message": f"{first.path}: {first.why}", "hint": None}
     return document
 
 
+def _place(checked: Checked, path: str) -> dict[str, Any]:
+    place = written_at(path, checked.documents)
+    return {"file": place.file or None, "line": place.line or None}
+
+
+def _replicas(checked: Checked) -> dict[str, int]:
+    spec = checked.verdict.spec
+    return {} if spec is None else {name: service.replicas for name, service in sorted(spec.services.items())}
+
+
 def check_lines(checked: Checked) -> Iterator[str]:
     """Yield all of it for people; warnings go elsewhere."""
     for refusal in checked.refused:
-        place = written_at(refusal.path, checked.documents)
-        yield printable(f"{place}: {refusal.path}: {refusal.why}" if place.line else f"{refusal.path}: {refusal.why}")
-    if checked.device is not None:
-        machine = _machine(checked.device)
-        yield printable(
-            f"{machine['name']}: {machine['engine'] or 'unknown engine'}, {machine['arch'] or 'unknown architecture'};"
-            " what its owner allows is in its device.toml, and the device does not tell"
-        )
+        yield _line(checked, refusal.path, refusal.why)
+    for denied in checked.needs:
+        yield _line(checked, denied.path, f"{denied.what} unless the device's owner allows it (policy.{denied.row})")
+    for key, what in checked.engine_needs:
+        yield _line(checked, key, f"needs {what}")
+    if checked.target is not None:
+        yield printable(_target_line(checked.target))
+    running = _running(checked)
+    told = f"; {len(checked.warnings)} warning{'' if len(checked.warnings) == 1 else 's'}" if checked.warnings else ""
     name = checked.project.name
-    running = len(_running(checked))
-    ignored = (
-        f"; {len(checked.warnings)} warning{'' if len(checked.warnings) == 1 else 's'}" if checked.warnings else ""
-    )
     if checked.refused:
-        yield f"{name}: refused; {running} of {len(checked.project.services)} services could run{ignored}"
-    else:
-        yield f"{name}: {running} service{'' if running == 1 else 's'} can run on a device{ignored}"
+        yield f"{name}: refused; {len(running)} of {len(checked.project.services)} services could run{told}"
+        return
+    where = checked.target.name if checked.target is not None and checked.target.name else "a device"
+    yield printable(f"{name}: {_services(checked)} can run on {where}{told}")
+
+
+def _line(checked: Checked, path: str, what: str) -> str:
+    place = written_at(path, checked.documents)
+    return printable(": ".join(part for part in (str(place) if place.line else "", path, what) if part))
+
+
+def _target_line(target: Target) -> str:
+    if not target.name:
+        return "held against a policy; which engine and architecture the device has is not known"
+    engine = f"{target.engine} {target.engine_version}".strip() or "unknown engine"
+    api = f" (API {target.api})" if target.api else ""
+    policy = "has not told its owner's policy"
+    if target.policy is not None:
+        rows = sorted({row for row, _ in target.policy.entries()} & target.policy.model_fields_set)
+        policy = f"its owner sets {', '.join(rows)}" if rows else "its owner has set nothing: the defaults hold"
+    return f"{target.name}: {engine}{api}, {target.arch or 'unknown architecture'}; {policy}"
+
+
+def _services(checked: Checked) -> str:
+    """Return what runs, in numbers: services, and containers where they are more."""
+    counts = _replicas(checked)
+    services, containers = len(counts), sum(counts.values())
+    text = f"{services} service{'' if services == 1 else 's'}"
+    return text if containers == services else f"{text} in {containers} containers"
 
 
 def _running(checked: Checked) -> list[str]:
     """Return the services of which nothing is refused."""
     paths = [refusal.path for refusal in checked.refused]
+    if "" in paths:
+        return []
     return [
         name
         for name in checked.project.services
         if not any(path == f"services.{name}" or path.startswith(f"services.{name}.") for path in paths)
     ]
-
-
-def _machine(device: Device) -> dict[str, Any]:
-    host = device.host or {}
-    engine = f"{host.get('engine') or ''} {host.get('engine_version') or ''}".strip()
-    return {
-        "name": device.name,
-        "os": host.get("os"),
-        "arch": host.get("arch"),
-        "engine": engine or None,
-        "policy": None,
-    }
-
-
-def _for_another_machine(project: Project, device: Device | None) -> Iterator[Refusal]:
-    """Yield the services that are for another architecture than the device has."""
-    arch = str((device.host or {}).get("arch") or "") if device else ""
-    wanted = _ARCHITECTURES.get(arch, arch)
-    for name, service in project.services.items():
-        parts = service.platform.split("/")
-        if wanted and len(parts) > 1 and parts[1] != wanted:
-            why = f"is refused: the image is for {parts[1]}, and the device has {wanted}"
-            yield Refusal(f"services.{name}.platform", why)

@@ -27,20 +27,28 @@ def deploy(
     force: Annotated[
         bool, typer.Option("--force", help="Also where it has failed before, and in spite of the app's lock.")
     ] = False,
+    grants: Annotated[
+        list[str] | None,
+        typer.Option("--grant", help="A row of the device's policy: ROW or ROW=ENTRY; these replace what was granted."),
+    ] = None,
+    no_grants: Annotated[bool, typer.Option("--no-grants", help="Take back what was granted.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a release the desired state of a fleet. Devices that are away follow when they come."""
     from cloud.cli import answers
     from cloud.cli.connect import connected
+    from cloud.cli.granting import granted
 
     timeout_s = seconds_of(timeout)
-    body = {
+    body: dict[str, Any] = {
         "app": app,
         "release": release,
         "fleet": fleet,
         "variables": variables_of(variables or []),
         "force": force,
     }
+    if grants or no_grants:
+        body["grants"] = {} if no_grants else granted(grants or ())
     with connected(context) as client:
         deployed = client.post("/v1/deployments", answers.Deployed, body)
     if not as_json:

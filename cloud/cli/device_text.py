@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cloud.cli.answers import Condition, Device, Instance, Service
 from cloud.cli.durations import ago
@@ -52,7 +52,11 @@ def status_lines(devices: Sequence[Device], now_ms: int) -> list[str]:
 def device_lines(device: Device, now_ms: int) -> Iterator[str]:
     """Yield everything that is known about one device."""
     host = device.host or {}
-    machine = (f"{host.get('os', '')} {host.get('arch', '')}", f"{host.get('engine', '')}", f"{host.get('kernel', '')}")
+    machine = (
+        f"{host.get('os', '')} {host.get('arch', '')}",
+        f"{host.get('engine', '')} {host.get('engine_version', '')}",
+        f"{host.get('kernel', '')}",
+    )
     facts = [
         ("device", f"{device.name} ({device.device})"),
         ("fleet", device.fleet),
@@ -65,6 +69,7 @@ def device_lines(device: Device, now_ms: int) -> Iterator[str]:
         ("reported", ago(device.status_at_ms, now_ms)),
     ]
     yield from (f"{name:12}{printable(value)}" for name, value in facts)
+    yield from _policy_lines(device)
     yield from _status_lines(device, now_ms)
     if device.streams:
         yield ""
@@ -72,6 +77,20 @@ def device_lines(device: Device, now_ms: int) -> Iterator[str]:
             ("STREAM", "EPOCH", "STORED", "WHOLE UP TO", "GAPS"),
             [(s.stream, s.epoch, s.stored, s.contiguous, s.gaps) for s in device.streams],
         )
+
+
+def _policy_lines(device: Device) -> Iterator[str]:
+    """Yield what the device's owner has set in its policy; the rest is as docs/operations.md has it."""
+    if device.policy is None:
+        return
+    if not device.policy:
+        yield f"{'policy':12}the defaults hold"
+    for row, value in device.policy.items():
+        widened = value if row == "widen" and isinstance(value, Mapping) else {row: value}
+        prefix = "widen." if row == "widen" else ""
+        for name, allowed in widened.items():
+            entries = ", ".join(map(str, allowed)) if isinstance(allowed, list) else str(allowed).lower()
+            yield printable(f"{'policy':12}{prefix}{name}: {entries or 'none'}")
 
 
 def _status_lines(device: Device, now_ms: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +23,15 @@ AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON; one docum
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Everything a command may reach. `transport` takes the place of the network in tests, `pause` that of waiting."""
+    """Everything a command may reach. `transport` takes the place of the network in tests, `pause` that of waiting.
+
+    `machine` is the processor of this machine, as the kernel calls it.
+    """
 
     variables: Mapping[str, str]
     home: Path
     login: str = DEFAULT_NAME
+    machine: str = field(default_factory=platform.machine)
     clock: Clock = field(default_factory=SystemClock)
     pause: Callable[[float], None] = time.sleep
     transport: httpx.BaseTransport | None = None

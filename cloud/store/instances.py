@@ -21,6 +21,7 @@ def put(tx: Connection, instance: Instance, *, now_ms: int) -> None:
         "variables": json.dumps(dict(instance.variables), sort_keys=True),
         "attempt": instance.attempt,
         "settings": json.dumps(dict(instance.settings), sort_keys=True),
+        "grants": json.dumps(dict(instance.grants), sort_keys=True),
         "changed_ms": now_ms,
     }
     changed = tx.execute(update(instances).where(instances.c.instance == instance.instance).values(**changing))
@@ -58,5 +59,5 @@ def _living(tx: Connection, *conditions: ColumnElement[bool]) -> Sequence[Instan
 
 
 def _instance(row: Sequence[Any]) -> Instance:
-    values = [*row[:5], json.loads(row[5]), row[6], json.loads(row[7])]
+    values = [*row[:5], json.loads(row[5]), row[6], json.loads(row[7]), json.loads(row[8])]
     return Instance(*values)

@@ -11,7 +11,7 @@ from typing import Any
 class Instance:
     """Which release of an app runs in a fleet, with which variables; `attempt` grows to have it tried again.
 
-    `settings` are ours, not the app's: `force` makes its update lock not count.
+    `settings` are ours, not the app's: `force` makes its update lock not count. `grants` are rows of owners' policies.
     """
 
     instance: str
@@ -22,6 +22,7 @@ class Instance:
     variables: Mapping[str, str]
     attempt: int
     settings: Mapping[str, Any]
+    grants: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ instances = _table(
     Column("variables", Text, nullable=False),
     Column("attempt", BigInteger, nullable=False),
     Column("settings", Text, nullable=False, server_default="{}"),
+    Column("grants", Text, nullable=False, server_default="{}"),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),

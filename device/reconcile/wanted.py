@@ -189,8 +189,7 @@ def _container(
     environment = dict(service.environment) | dict(section.variables) | _intake_environment(service, intake)
     for fitting in fittings:
         environment |= fitting.environment
-    by_rank = sorted(service.networks.items(), key=lambda item: (-item[1].priority, item[0]))
-    attachments = {_network_name(section, network): attachment for network, attachment in by_rank}
+    attachments = {_network_name(section, network): attachment for network, attachment in service.ranked_networks}
     networks = {
         network: (name, *(alias for alias in attachment.aliases if alias != name))
         for network, attachment in attachments.items()

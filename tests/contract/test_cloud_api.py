@@ -29,8 +29,10 @@ from broker.codec import open_sealed
 from broker.enrollment import EnrollResponse, parse_token, registry_token_proof
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import Batch, Conn, Instant
+from broker.messages import Batch, Birth, Conn, Instant
 from broker.payloads import LINES, SAMPLES, Line, Sample, pack_lines, pack_samples
+from broker.policy import Policy
+from broker.policy_rows import Rows
 from broker.signing import Signatures
 from cloud import founding, keys, pki, registry
 from cloud.api.app import BODY_BYTES_MAX, create_app
@@ -42,7 +44,7 @@ from cloud.live import Feed
 from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.registry import RegistryTokens
-from cloud.store import batches, desired, meta, schema
+from cloud.store import batches, desired, meta, presence, schema
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
@@ -626,3 +628,38 @@ def test_what_a_device_should_run_is_shown_without_what_apps_are_told(cloud: Clo
     assert (shown["generation"], shown["sent_ms"]) == (1, None)
     assert (app["name"], app["attempt"], app["settings"], app["services"]) == ("web", 1, {"force": True}, ["web"])
     assert reason(cloud.other().get("/v1/devices/pump/desired")) == (404, "not_found")
+
+
+def test_grants_travel_with_an_apps_section_until_they_are_replaced_and_need_a_scope_of_their_own(cloud: Cloud) -> None:
+    user = cloud.login()
+    Joining("pump").enroll(user)
+    user.app()
+
+    def grants_after(**keys: object) -> object:
+        assert user.post("/v1/deployments", app="web", **keys).status_code == 201
+        (app,) = user.get("/v1/devices/pump/desired").json()["apps"]
+        return app["grants"]
+
+    granted = {"allow_devices": ["/dev/ttyS0"], "allow_privileged": True}
+    assert grants_after(grants=granted) == granted
+    assert grants_after() == granted
+    assert grants_after(grants={}) == {}
+    assert reason(user.post("/v1/deployments", app="web", grants={"allow_flying": True})) == (422, "bad_grants")
+    assert reason(user.post("/v1/deployments", app="web", grants={"allow_ports": ["x"]})) == (422, "bad_grants")
+    with cloud.database.write() as tx:
+        tx.execute(update(schema.tokens).values(scopes="read deploy"))
+    assert reason(user.post("/v1/deployments", app="web", grants={})) == (403, "forbidden")
+    assert user.post("/v1/deployments", app="web").status_code == 201
+
+
+def test_a_device_shows_the_policy_that_its_birth_told(cloud: Cloud) -> None:
+    user = cloud.login()
+    device = Joining("pump").enroll(user).device
+    assert user.get("/v1/devices/pump").json()["policy"] is None
+    policy = Policy(allow_devices=("/dev/ttyS0",), widen=Rows(allow_display=True))
+    conn = Conn(boot="a" * 32, count=1)
+    birth = Birth(conn=conn, n=1, instance="w1", worker="1", policy=policy)
+    with cloud.database.write() as tx:
+        presence.put(tx, presence.Presence(device, conn=conn, n=1, online=True, birth=birth))
+    shown = {"allow_devices": ["/dev/ttyS0"], "widen": {"allow_display": True}}
+    assert user.get("/v1/devices/pump").json()["policy"] == shown

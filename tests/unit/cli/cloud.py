@@ -72,6 +72,7 @@ class Shell:
         surroundings = Surroundings(
             variables=self.variables,
             home=self.home,
+            machine="x86_64",
             clock=self.clock,
             pause=self.clock.pause,
             transport=httpx.MockTransport(cloud) if cloud else None,

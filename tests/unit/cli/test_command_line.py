@@ -153,6 +153,30 @@ def test_a_deployment_says_what_was_asked_for(logged_in: Shell) -> None:
     assert cloud.asked == [("POST /v1/deployments", wanted)]
 
 
+@pytest.mark.parametrize(
+    ("options", "grants"),
+    [
+        (["--grant", "allow_privileged"], {"allow_privileged": True}),
+        (
+            ["--grant", "allow_devices=/dev/a", "--grant", "allow_devices=/dev/b=c"],
+            {"allow_devices": ["/dev/a", "/dev/b=c"]},
+        ),
+        (["--no-grants"], {}),
+    ],
+)
+def test_a_deployment_says_what_is_granted(logged_in: Shell, options: list[str], grants: dict[str, object]) -> None:
+    cloud = canned(post_v1_deployments=(201, DEPLOYED))
+    assert logged_in.run("deploy", "hello", *options, cloud=cloud) == 0
+    ((_, body),) = cloud.asked
+    assert body["grants"] == grants
+
+
+def test_a_grant_of_another_form_is_refused_before_anything_is_sent(logged_in: Shell) -> None:
+    cloud = canned()
+    assert logged_in.run("deploy", "hello", "--grant", "allow_flying", cloud=cloud) == 1
+    assert cloud.asked == []
+
+
 @pytest.mark.parametrize("settings", [["A"], ["=b"], ["A=1", "A=2"]])
 def test_a_setting_of_another_form_is_refused_before_anything_is_sent(settings: list[str], logged_in: Shell) -> None:
     cloud = canned()

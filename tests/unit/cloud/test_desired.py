@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from broker.appspec import AppSpec
+from broker.policy import Grants
 from cloud.desired import CLAIM_MAX, Placed, content, next_generation, section, sections
 from cloud.store.rows import Instance
 
@@ -13,7 +16,9 @@ SPEC = AppSpec.model_validate(
 
 def placed(tail: str, *, attempt: int = 0, force: bool = False, **variables: str) -> Placed:
     settings = {"force": True} if force else {}
-    instance = Instance("i" + tail * 11, "o" + "a" * 11, "a" + "a" * 11, "f", SPEC.digest, variables, attempt, settings)
+    instance = Instance(
+        "i" + tail * 11, "o" + "a" * 11, "a" + "a" * 11, "f", SPEC.digest, variables, attempt, settings, {}
+    )
     return Placed(instance, "web", SPEC)
 
 
@@ -47,3 +52,10 @@ def test_ignoring_the_lock_is_a_setting_of_the_section() -> None:
 def test_content_changes_with_variables_and_with_another_attempt() -> None:
     asked = {content(sections([placed("b", attempt=n, A=a)])) for n in (0, 1) for a in ("1", "2")}
     assert len(asked) == 4
+
+
+def test_what_was_granted_is_part_of_the_section_and_of_its_digest() -> None:
+    bare = placed("a")
+    granted = replace(bare, instance=replace(bare.instance, grants={"allow_privileged": True}))
+    assert section(granted).grants == Grants(allow_privileged=True)
+    assert section(granted).digest != section(bare).digest
