@@ -104,7 +104,8 @@ class WorkerUnderTest:
     def kill_one(self, watch: Watch) -> tuple[float, float]:
         """Kill the process of one container; return after how many seconds the engine said so, and the worker."""
         watch.forget()
-        pid = self._engine.inspect_container(self._container("web"))["State"]["Pid"]
+        while not (pid := self._engine.inspect_container(self._container("web"))["State"]["Pid"]):
+            time.sleep(0.05)  # between two runs it has none, and killing 0 would kill this process
         with self._changed:
             self._statuses[:-1] = []
         known = len(self._statuses)

@@ -88,6 +88,7 @@ def choose(of: Aim, *, is_here: Callable[[AppSection], bool], is_whole: bool, lo
         return Choice(target, "hold")
     if not is_here(target):
         return Choice(current, "fetching")
-    if lock is not None and is_whole:  # a switch that has begun is not stopped half way
+    is_settled = is_whole or (of.good is not None and of.good.digest == current.digest)
+    if lock is not None and is_settled:  # a switch that has begun is not stopped half way
         return Choice(current, "waiting")
     return Choice(target, "switching", begins=True)

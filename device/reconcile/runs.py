@@ -52,8 +52,8 @@ class Runs:
         self._known = {c.id: self._known.get(c.id, _Known()) for c in containers}
         for container in containers:
             known = self._known[container.id]
-            changed = known.state != container.state or (known.details is None and container.state != "created")
-            if changed or (container.state != "created" and closely(container)):
+            changed = known.state != container.state or known.details is None
+            if container.state != "created" and (changed or closely(container)):
                 self._inspected(known, container, details_of(container.id), now)
             known.state = container.state
         return {container.id: self._run(container, now) for container in containers}

@@ -1,0 +1,235 @@
+"""What people ask besides the desired state, from the question to the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.reconcile.lock import HeldLock
+from device.reconcile.requests import Request, Restart, Resync, Start, Stop, Unlock
+from tests.harness.apps import OTHER_DIGEST, section, service
+from tests.unit.device.stages import INSTANCE, Stage, release
+from tests.unit.device.worlds import NEW_IMAGE
+
+ALWAYS: dict[str, Any] = {"restart": {"policy": "always"}}
+ONE = release()
+TWO = release(digest=OTHER_DIGEST)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def ask(stage: Stage, request: Request) -> str:
+    """Ask, let the loop go on, and return the answer."""
+    answers: list[str] = []
+    stage.reconciler.ask(request, lambda ok, message: answers.append(f"{'yes' if ok else 'no'}: {message}"))
+    stage.turns(3)
+    assert len(answers) == 1
+    return answers[0]
+
+
+def pair(**keys: Any) -> Any:
+    return section({"db": service("web", **ALWAYS), "web": service(depends_on={"db": keys}, **ALWAYS)})
+
+
+def states(stage: Stage) -> dict[str, str]:
+    return {c.service: c.state for c in stage.engine.by_id.values()}
+
+
+def test_a_service_is_restarted_and_nothing_else_is_touched(stage: Stage) -> None:
+    stage.want(pair())
+    stage.settle()
+    stage.lived()
+    assert ask(stage, Restart(INSTANCE, "web")) == "yes: 1 containers are started anew"
+    assert stage.lived() == ["stop", "start"]
+    assert stage.settle() == ["hello converged"]
+    assert stage.lived() == []
+
+
+def test_what_hangs_on_a_restarted_service_is_restarted_with_it(stage: Stage) -> None:
+    stage.want(pair(restart=True))
+    stage.settle()
+    stage.lived()
+    ask(stage, Restart(INSTANCE, "db"))
+    assert stage.lived() == ["stop", "stop", "start", "start"]
+    assert stage.settle() == ["hello converged"]
+
+
+def test_a_restart_that_was_taken_is_carried_out_although_the_worker_is_killed(stage: Stage) -> None:
+    stage.want(section({"web": service(restart={"policy": "no"})}))  # nothing else would start it again
+    stage.settle()
+    (key,) = stage.ids()
+    stage.reconciler.ask(Restart(INSTANCE), lambda ok, message: None)
+    real = stage.engine.start
+
+    def killed(container_id: str) -> None:
+        raise KeyboardInterrupt
+
+    stage.engine.start = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stage.turns(3)
+    stage.engine.start = real  # type: ignore[method-assign]
+    assert stage.engine.by_id[key].state == "exited"
+    stage.restart()
+    assert stage.settle() == ["hello converged"]
+    assert stage.ids() == {key}
+    assert stage.engine.by_id[key].state == "running"
+
+
+def test_a_stopped_app_stays_stopped_over_a_restart_of_everything(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    assert ask(stage, Stop(INSTANCE)) == "yes: stopped until started: web"
+    assert states(stage) == {"web": "exited"}
+    assert stage.status().message == "stopped by request: web"
+    stage.restart()
+    stage.engine.become("web", "running")  # an engine that starts what was to run always
+    stage.settle()
+    assert states(stage) == {"web": "exited"}
+    assert stage.status().services[0].reason == "stopped by request"
+    assert "Healthy" in stage.conditions()
+    assert ask(stage, Start(INSTANCE)) == "yes: may run again: web"
+    assert states(stage) == {"web": "running"}
+    assert stage.settle() == ["hello converged"]
+    assert stage.status().message == ""
+
+
+def test_a_stopped_service_that_may_end_is_started_when_asked(stage: Stage) -> None:
+    stage.want(section({"web": service()}))
+    stage.settle()
+    ask(stage, Stop(INSTANCE, "web"))
+    assert states(stage) == {"web": "exited"}
+    ask(stage, Start(INSTANCE, "web"))
+    assert states(stage) == {"web": "running"}
+
+
+def test_one_service_can_be_stopped_and_the_other_runs_on(stage: Stage) -> None:
+    stage.want(pair())
+    stage.settle()
+    ask(stage, Stop(INSTANCE, "db"))
+    assert states(stage) == {"db": "exited", "web": "running"}
+
+
+def test_a_newer_release_runs_although_the_old_one_was_stopped(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    ask(stage, Stop(INSTANCE))
+    stage.want(TWO)
+    stage.settle()
+    assert stage.runs() == ["hello two"]
+
+
+def test_what_cannot_be_done_is_answered_and_changes_nothing(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.lived()
+    assert ask(stage, Restart("izzzzzzzzzzz")) == "no: no app instance izzzzzzzzzzz is wanted on this device"
+    assert ask(stage, Stop(INSTANCE, "db")) == "no: hello has no service db"
+    assert ask(stage, Start(INSTANCE)) == "no: it was not stopped by request"
+    assert ask(stage, Unlock(INSTANCE)) == "no: no update lock is held"
+    assert stage.lived() == []
+
+
+def test_before_anything_is_wanted_there_is_nothing_to_ask_for(stage: Stage) -> None:
+    assert ask(stage, Resync()) == "no: this device has not accepted a desired state yet"
+
+
+def test_a_lock_delays_the_switch_and_the_transfer_not(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want(TWO)
+    stage.settle()
+    assert NEW_IMAGE in stage.engine.images
+    assert stage.runs() == ["hello one"]
+    assert stage.states() == ["hello updating"]
+    assert stage.status().message == "held by the update lock of web: printing, for at most 5 min"
+    assert "Waiting" in stage.conditions()
+    assert "Switching" not in stage.conditions()
+    assert stage.mailbox.waits[-1] == 300.0
+
+
+def test_the_end_of_a_lock_lets_the_switch_go_on(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want(TWO)
+    stage.settle()
+    del stage.locks[INSTANCE]
+    assert stage.settle() == ["hello converged"]
+    assert stage.runs() == ["hello two"]
+    assert "Waiting" not in stage.conditions()
+
+
+def test_what_a_lock_protects_is_kept_running_and_mended(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want(TWO)
+    stage.settle()
+    for key in list(stage.engine.by_id):
+        stage.engine.remove(key)
+    stage.settle()
+    assert stage.runs() == ["hello one"]
+
+
+def test_a_lock_can_be_broken_by_request_until_it_is_taken_anew(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want(TWO)
+    stage.settle()
+    assert ask(stage, Unlock(INSTANCE)) == "yes: the lock of web does not count any more"
+    assert stage.settle() == ["hello converged"]
+    assert stage.runs() == ["hello two"]
+    stage.want(ONE)  # the lock was broken, and is still the same one
+    stage.settle()
+    assert stage.runs() == ["hello one"]
+    del stage.locks[INSTANCE]
+    stage.want(TWO, release(instance="ibbbbbbbbbbb", name="other"))
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want(ONE)
+    stage.settle()
+    assert "hello two" in stage.runs()
+
+
+def test_a_deployment_can_be_forced_through_a_lock(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    forced = TWO.model_copy(update={"settings": {"force": True}})
+    stage.want(forced.model_copy(update={"digest": forced.computed_digest()}))
+    stage.settle()
+    assert stage.runs() == ["hello two"]
+
+
+def test_an_app_is_not_taken_away_under_its_lock(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.want()
+    stage.settle()
+    assert stage.runs() == ["hello one"]
+    assert stage.states() == ["hello removing"]
+    assert stage.status().message.startswith("held by the update lock of web")
+    del stage.locks[INSTANCE]
+    stage.settle()
+    assert stage.runs() == []
+    assert stage.states() == []
+
+
+def test_a_bad_release_makes_room_whatever_lock_it_takes(stage: Stage) -> None:
+    checked = release(digest=OTHER_DIGEST, healthcheck={"test": ["CMD", "true"]})
+    stage.want(ONE)
+    stage.settle()
+    stage.want(checked)
+    stage.turns(5)
+    stage.locks[INSTANCE] = HeldLock("web", "printing", 300.0)
+    stage.become(NEW_IMAGE, "running", "unhealthy")
+    stage.settle()
+    assert stage.runs() == ["hello one"]
