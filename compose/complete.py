@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from compose.errors import ComposeError
 from compose.tree import Items, Node, Plain, Scalar, Table, grown, table_of, text_of
@@ -22,11 +21,11 @@ def completed(model: Table, name: str) -> Table:
         resources = networks if section == "networks" else table_of(model.nodes.get(section))
         if resources.nodes:
             nodes[section] = _named(resources, name)
-    return replace(model, nodes=nodes)
+    return model.of(nodes)
 
 
 def _each(services: Table, change: Callable[[str, Table], Table]) -> Table:
-    return replace(services, nodes={key: change(key, table_of(node)) for key, node in services.nodes.items()})
+    return services.of({key: change(key, table_of(node)) for key, node in services.nodes.items()})
 
 
 def _service(name: str, service: Table) -> Table:
@@ -58,7 +57,7 @@ def _with_implied_dependencies(service: Table) -> Table:
             added[other] = grown(condition | ({"restart": True} if restart else {}), service.place)
     if not added:
         return service
-    return service.having(depends_on=replace(dependencies, nodes={**dependencies.nodes, **added}))
+    return service.having(depends_on=dependencies.of({**dependencies.nodes, **added}))
 
 
 def _with_one_word_for_each(service: Table) -> Table:
@@ -101,7 +100,7 @@ def _all(requests: Node) -> Node:
     nodes = tuple(
         table if {"count", "device_ids"} & table.nodes.keys() else table.having(count=every) for table in tables
     )
-    return replace(requests, nodes=nodes)
+    return requests.of(nodes)
 
 
 def _with_default_network(service: Table) -> Table:
@@ -118,14 +117,14 @@ def _with_default_targets(service: Table) -> Table:
     secrets = service.nodes.get("secrets")
     if isinstance(secrets, Items):
         nodes = tuple(_with_target(table_of(node)) for node in secrets.nodes)
-        service = service.having(secrets=replace(secrets, nodes=nodes))
+        service = service.having(secrets=secrets.of(nodes))
     hooks = service.nodes.get("pre_start")
     if isinstance(hooks, Items) and "image" in service.nodes:
         tables = tuple(table_of(node) for node in hooks.nodes)
         nodes = tuple(
             table if "image" in table.nodes else table.having(image=service.nodes["image"]) for table in tables
         )
-        service = service.having(pre_start=replace(hooks, nodes=nodes))
+        service = service.having(pre_start=hooks.of(nodes))
     return service
 
 
@@ -151,7 +150,7 @@ def _named(resources: Table, project: str) -> Table:
             name = key if outside else f"{project}_{key}"
             resource = resource.having(name=Scalar(name, name, resource.place))
         nodes[key] = resource
-    return replace(resources, nodes=nodes)
+    return resources.of(nodes)
 
 
 def table_flag(table: Table, key: str) -> bool:
@@ -185,7 +184,7 @@ def with_profiles(model: Table, profiles: frozenset[str]) -> Table:
     kept = {key: table_of(node) for key, node in services.nodes.items() if _active(table_of(node), profiles)}
     gone = services.nodes.keys() - kept.keys()
     nodes = {key: _without_dependencies(key, service, services.nodes, gone) for key, service in kept.items()}
-    return model.having(services=replace(services, nodes=nodes))
+    return model.having(services=services.of(nodes))
 
 
 def _active(service: Table, profiles: frozenset[str]) -> bool:
@@ -212,4 +211,4 @@ def _without_dependencies(name: str, service: Table, known: Mapping[str, Node], 
         return service
     if not kept:
         return service.without("depends_on")
-    return service.having(depends_on=replace(dependencies, nodes=kept))
+    return service.having(depends_on=dependencies.of(kept))

@@ -38,7 +38,7 @@ def _servers(node: Node, path: Path) -> Node:
     """Texts; an empty one, as a variable without a value leaves it, counts for nothing."""
     result = _text_or_texts(node, path)
     assert isinstance(result, Items)
-    return replace(result, nodes=tuple(item for item in result.nodes if text_of(item)))
+    return result.of(tuple(item for item in result.nodes if text_of(item)))
 
 
 def _pull_policy(node: Node, path: Path) -> Node:

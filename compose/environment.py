@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compose.errors import Path, Place
 from compose.interpolate import Lookup
@@ -33,7 +33,7 @@ def with_environment(model: Table, environment: Mapping[str, str], read: ReadVar
         service = _with_variables(name, table_of(node), environment, read)
         service = _with_label_files(name, service, environment.get, read)
         nodes[name] = _with_build_arguments(service, environment)
-    return model.having(services=replace(services, nodes=nodes)) if nodes else model
+    return model.having(services=services.of(nodes)) if nodes else model
 
 
 def _with_variables(name: str, service: Table, environment: Mapping[str, str], read: ReadVariables) -> Table:
@@ -86,7 +86,7 @@ def _with_label_files(name: str, service: Table, lookup: Lookup, read: ReadVaria
         for key, value in read(WantedFile(text_of(node), node.place, path), lookup).items():
             found[key] = Scalar(value or "", value or "", node.place)
     labels = table_of(service.nodes.get("labels"))
-    return service.without("label_file").having(labels=replace(labels, nodes={**found, **labels.nodes}))
+    return service.without("label_file").having(labels=labels.of({**found, **labels.nodes}))
 
 
 def _with_build_arguments(service: Table, environment: Mapping[str, str]) -> Table:
@@ -98,4 +98,4 @@ def _with_build_arguments(service: Table, environment: Mapping[str, str]) -> Tab
     for key, node in arguments.nodes.items():
         value = text_of(node) if isinstance(node, Scalar) and node.value is not None else None
         _set(found, key, value, environment, node.place)
-    return service.having(build=build.having(args=replace(arguments, nodes=found)))
+    return service.having(build=build.having(args=arguments.of(found)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from compose.budget import Take
 from compose.errors import ComposeError, Path, Place
@@ -25,7 +24,7 @@ def extended(services: Table, *, file: str, earlier: Table, read: ReadServices, 
     for name, service in services.nodes.items():
         if isinstance(service, Table) and "extends" in service.nodes:
             nodes[name] = _extended(name, services, file=file, earlier=earlier, read=read, take=take, chain=())
-    return replace(services, nodes=nodes)
+    return services.of(nodes)
 
 
 def _extended(

@@ -61,6 +61,9 @@ def substitute(text: str, lookup: Lookup, unset: Unset = lambda name: None, *, n
 
 
 def _closing_brace(text: str, opening: int) -> int:
+    first = text.find("}", opening)
+    if first >= 0 and "{" not in text[opening + 1 : first]:
+        return first  # nothing is nested, as nearly always
     depth = 0
     for at in range(opening, len(text)):
         depth += (text[at] == "{") - (text[at] == "}")  # all braces: a default may be JSON
@@ -107,10 +110,10 @@ def interpolated(node: Node, lookup: Lookup, warn: Callable[[Place, str], None],
                 result = interpolated(inner, lookup, warn, (*path, key))
                 if result is not inner:
                     changed[key] = result
-            return replace(node, nodes={**node.nodes, **changed}) if changed else node
+            return node.of({**node.nodes, **changed}) if changed else node
         case Items():
             nodes = tuple(interpolated(inner, lookup, warn, (*path, at)) for at, inner in enumerate(node.nodes))
-            return replace(node, nodes=nodes) if any(map(is_not, nodes, node.nodes)) else node
+            return node.of(nodes) if any(map(is_not, nodes, node.nodes)) else node
         case Scalar(value=str() as text) if "$" in text:
             place = node.place
 

@@ -99,10 +99,10 @@ def merged(base: Node, over: Node, path: Path = ()) -> Node | None:
     if isinstance(base, Table) and isinstance(over, Table) and pattern not in REPLACED:
         return _merged_tables(base, over, path)
     if isinstance(base, Items) and isinstance(over, Items) and pattern == _BLOCKS:
-        return replace(over, nodes=_merged_blocks(base, over, path))
+        return over.of(_merged_blocks(base, over, path))
     if isinstance(base, Items) and isinstance(over, Items) and pattern not in REPLACED:
         nodes = (*base.nodes, *_settled_items(over, path))
-        return replace(over, nodes=_unique(nodes, IDENTITIES.get(pattern)))
+        return over.of(_unique(nodes, IDENTITIES.get(pattern)))
     return settled(over, path)
 
 
@@ -132,7 +132,7 @@ def without_silence(document: Table, earlier: Table) -> Table:
             gone = [key for key, node in service.nodes.items() if key in below and _silent(node)]
             service = service.without(*(key for key in gone if key not in ("command", "entrypoint")))  # noqa: PLW2901
         nodes[name] = service
-    return document.having(services=replace(services, nodes=nodes)) if known.nodes and services.nodes else document
+    return document.having(services=services.of(nodes)) if known.nodes and services.nodes else document
 
 
 def _silent(node: Node) -> bool:
@@ -146,11 +146,11 @@ def settled(node: Node, path: Path = ()) -> Node:
             return node if node.mark is Mark.MERGE else replace(node, mark=Mark.MERGE)
         case Items():
             nodes = _unique(_settled_items(node, path), IDENTITIES.get(_pattern(path)))
-            return replace(node, nodes=nodes, mark=Mark.MERGE)
+            return Items(nodes, node.place)
         case Table():
             kept = {key: item for key, item in node.nodes.items() if item.mark is not Mark.RESET}
             entries = {key: settled(item, (*path, key)) for key, item in kept.items()}
-            return replace(node, nodes=entries, mark=Mark.MERGE)
+            return Table(entries, node.place)
 
 
 def _settled_items(node: Items, path: Path) -> tuple[Node, ...]:

@@ -48,12 +48,12 @@ def resolved(file: Table, resolve: Resolve) -> Table:
         section = nodes.get(key)
         if isinstance(section, Table):
             nodes[key] = _each(section, lambda item, change=change: change(item, resolve))  # type: ignore[misc]
-    return replace(file, nodes=nodes)
+    return file.of(nodes)
 
 
 def _each(section: Table, change: Callable[[Table], Table]) -> Table:
     nodes = {key: change(item) if isinstance(item, Table) else item for key, item in section.nodes.items()}
-    return replace(section, nodes=nodes)
+    return section.of(nodes)
 
 
 def _service(service: Table, resolve: Resolve) -> Table:
@@ -64,8 +64,8 @@ def _service(service: Table, resolve: Resolve) -> Table:
     hooks = nodes.get("pre_start")
     if isinstance(hooks, Items):
         inner = tuple(_service(hook, resolve) if isinstance(hook, Table) else hook for hook in hooks.nodes)
-        nodes["pre_start"] = replace(hooks, nodes=inner)
-    return replace(service, nodes=nodes)
+        nodes["pre_start"] = hooks.of(inner)
+    return service.of(nodes)
 
 
 def _path(node: Node, resolve: Resolve) -> Node:
@@ -81,7 +81,7 @@ def _path_or_address(node: Node, resolve: Resolve) -> Node:
 def _key(key: str) -> Callable[[Node, Resolve], Node]:
     def change(node: Node, resolve: Resolve) -> Node:
         if isinstance(node, Items):
-            return replace(node, nodes=tuple(change(item, resolve) for item in node.nodes))
+            return node.of(tuple(change(item, resolve) for item in node.nodes))
         if isinstance(node, Table) and key in node.nodes:
             return node.having(**{key: _path(node.nodes[key], resolve)})
         return node
@@ -90,7 +90,7 @@ def _key(key: str) -> Callable[[Node, Resolve], Node]:
 
 
 def _texts(node: Node, resolve: Resolve) -> Node:
-    return replace(node, nodes=tuple(_path(item, resolve) for item in node.nodes)) if isinstance(node, Items) else node
+    return node.of(tuple(_path(item, resolve) for item in node.nodes)) if isinstance(node, Items) else node
 
 
 def _build(node: Node, resolve: Resolve) -> Node:
@@ -105,14 +105,14 @@ def _build(node: Node, resolve: Resolve) -> Node:
         inner = nodes.get(key)
         if isinstance(inner, Table):
             entries = {k: change(n, resolve) if text_of(n) else n for k, n in inner.nodes.items()}
-            nodes[key] = replace(inner, nodes=entries)
-    return replace(node, nodes=nodes)
+            nodes[key] = inner.of(entries)
+    return node.of(nodes)
 
 
 def _mounts(node: Node, resolve: Resolve) -> Node:
     if not isinstance(node, Items):
         return node
-    return replace(node, nodes=tuple(_mount(item, resolve) for item in node.nodes))
+    return node.of(tuple(_mount(item, resolve) for item in node.nodes))
 
 
 def _mount(node: Node, resolve: Resolve) -> Node:

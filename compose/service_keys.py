@@ -67,7 +67,7 @@ def _container_name(node: Node, path: Path) -> Node:
 def _ssh(node: Node, path: Path) -> Node:
     """Keys for a build: `default` or `id=path` in a list, or a mapping; `id: path` as it is printed."""
     if isinstance(node, Items):
-        node = replace(node, nodes=tuple(_ssh_pair(item) for item in node.nodes))
+        node = node.of(tuple(_ssh_pair(item) for item in node.nodes))
     return pairs()(node, path)
 
 

@@ -66,7 +66,7 @@ def list_of(inner: Shape) -> Shape:
     def shape(node: Node, path: Path) -> Node:
         if not isinstance(node, Items):
             raise mistyped(node, path, "a list")
-        return replace(node, nodes=tuple(shaped(inner, item, (*path, at)) for at, item in enumerate(node.nodes)))
+        return node.of(tuple(shaped(inner, item, (*path, at)) for at, item in enumerate(node.nodes)))
 
     return shape
 
@@ -95,7 +95,7 @@ def table(inner: Shape, *, names: bool = False) -> Shape:
                 rule = "a name has only letters, digits, '.', '_' and '-'"
                 raise UnknownKey(f"{key[:80]!r} is not a valid name; {rule}", place=value.place, path=path)
             nodes[key] = shaped(inner, value, (*path, key))
-        return replace(node, nodes=nodes)
+        return node.of(nodes)
 
     return shape
 
@@ -115,7 +115,7 @@ def record(shapes: Mapping[str, Shape], *, finish: Shape = anything) -> Shape:
                 nodes[key] = value
             else:
                 raise unknown_key(key, value, path, shapes)
-        return finish(replace(node, nodes=nodes), path)
+        return finish(node.of(nodes), path)
 
     return shape
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -38,6 +38,10 @@ class Items:
     place: Place = NOWHERE
     mark: Mark = Mark.MERGE
 
+    def of(self, nodes: tuple[Node, ...]) -> Items:
+        """Return the list with other elements; `replace` takes several times as long."""
+        return Items(nodes, self.place, self.mark)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -47,11 +51,15 @@ class Table:
     place: Place = NOWHERE
     mark: Mark = Mark.MERGE
 
+    def of(self, nodes: Mapping[str, Node]) -> Table:
+        """Return the mapping with other entries; `replace` takes several times as long."""
+        return Table(nodes, self.place, self.mark)
+
     def without(self, *keys: str) -> Table:
-        return replace(self, nodes={key: node for key, node in self.nodes.items() if key not in keys})
+        return self.of({key: node for key, node in self.nodes.items() if key not in keys})
 
     def having(self, **nodes: Node) -> Table:
-        return replace(self, nodes={**self.nodes, **nodes})
+        return self.of({**self.nodes, **nodes})
 
 
 Node = Scalar | Items | Table

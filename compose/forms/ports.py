@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import replace
 
 from compose.errors import Path
 from compose.forms.values import text, text_or_number, whole
@@ -54,7 +53,7 @@ def ports(node: Node, path: Path) -> Node:
             records.extend(_short(item, where))
         else:
             raise wrong(item, where, 'must be a port such as "8080:80"; put it in quotes')
-    return replace(node, nodes=tuple(records))
+    return node.of(tuple(records))
 
 
 def exposed(node: Node, path: Path) -> Node:
@@ -151,4 +150,4 @@ def _long(item: Table, path: Path) -> Node:
     nodes = {key: node for key, node in long.nodes.items() if key != "published" or published}
     nodes["protocol"] = Scalar(protocol, protocol, item.place)
     nodes["mode"] = Scalar(mode, mode, item.place)
-    return replace(long, nodes=nodes)
+    return long.of(nodes)

@@ -43,7 +43,7 @@ def test(node: Node, path: Path) -> Node:
     first = items[0] if items else None
     if first is not None and (not isinstance(first, Scalar) or first.value not in ("NONE", "CMD", "CMD-SHELL")):
         raise wrong(node, path, "must start with CMD, CMD-SHELL or NONE; or write the command as a text")
-    return replace(node, nodes=items)
+    return node.of(items)
 
 
 def host_addresses(node: Node, path: Path) -> Node:
@@ -55,8 +55,8 @@ def host_addresses(node: Node, path: Path) -> Node:
                 raise wrong(item, path, f"{name[:40]!r} is not the name of a host")
             many = item if isinstance(item, Items) else Items((item,), item.place, item.mark)
             addresses = tuple(_address(one, (*path, name)) for one in many.nodes)
-            nodes[name] = replace(many, nodes=addresses)
-        return replace(node, nodes=nodes)
+            nodes[name] = many.of(addresses)
+        return node.of(nodes)
     if not isinstance(node, Items):
         raise mistyped(node, path, "a mapping or a list of host=address")
     found: dict[str, list[Node]] = {}

@@ -220,7 +220,7 @@ def pairs(*, bare: str | None = "") -> Shape:
 
     def shape(node: Node, path: Path) -> Node:
         if isinstance(node, Table):
-            return replace(node, nodes={key: _pair_value(item, (*path, key), bare) for key, item in node.nodes.items()})
+            return node.of({key: _pair_value(item, (*path, key), bare) for key, item in node.nodes.items()})
         if not isinstance(node, Items):
             raise mistyped(node, path, "a mapping or a list of NAME=value")
         nodes: dict[str, Node] = {}
@@ -255,7 +255,7 @@ def options(*, empty: bool = False) -> Shape:
             if not isinstance(item, Scalar) or isinstance(item.value, bool) or (item.value is None and not empty):
                 raise wrong(item, (*path, key), "must be a text or a number; put it in quotes")
             nodes[key] = replace(item, value=written(item.value))
-        return replace(node, nodes=nodes)
+        return node.of(nodes)
 
     return shape
 
@@ -271,5 +271,5 @@ def command(node: Node, path: Path) -> Node:
             raise wrong(node, path, f"{error}; write the command as a list") from None
         return Items(tuple(Scalar(word, word, node.place) for word in words), node.place)
     if isinstance(node, Items):
-        return replace(node, nodes=tuple(text(item, (*path, at)) for at, item in enumerate(node.nodes)))
+        return node.of(tuple(text(item, (*path, at)) for at, item in enumerate(node.nodes)))
     raise mistyped(node, path, "a text or a list of texts")
