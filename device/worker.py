@@ -50,6 +50,7 @@ from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
 from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
+from device.telemetry.shares import Shares
 from device.telemetry.shipper import Shipper
 from device.trust import Trust
 from device.uplink import Uplink
@@ -122,12 +123,20 @@ class Worker:
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)
         self.followers = Followers(self.engine, self.buffer, packed=self.shipper.poke)
         settings = owner.telemetry
+        self.shares = Shares(
+            intake,
+            accounts,
+            bytes_max=settings.intake_megabytes << 20,
+            clock=self._clock,
+            changed=self.mailbox.poke,
+        )
         self.mover = Mover(
             intake,
             self.buffer,
             streams=lambda: accounts.streams,
             linger_s=settings.linger_ms / 1000,
             moved=self.shipper.poke,
+            enforce=self.shares.enforce,
         )
         self._build_platform(paths, owner, intake)
         self.surroundings = Surroundings(
@@ -353,7 +362,7 @@ class Worker:
         self.reporter.condition(conditions.intake(self.forwarders.errors))
         self.reporter.condition(conditions.images(self.images.port_error))
         self.reporter.condition(conditions.redis("Store", *self.store.trouble))
-        self.reporter.condition(conditions.redis("Intake", *self.intake.trouble))
+        self.reporter.condition(conditions.redis("Intake", *self._intake_trouble()))
         if not report.engine_error:
             self._storage("reconcile", report.storage_error)
         if not report.engine_error and not report.storage_error:
@@ -361,6 +370,10 @@ class Worker:
             if report.desired is not None:
                 self.images.settled(report.desired, report.instances)
         self.reporter.ready()
+
+    def _intake_trouble(self) -> tuple[str, str]:
+        over = self.shares.trouble
+        return ("over_share", over) if over and not self.intake.trouble[0] else self.intake.trouble
 
     def _storage(self, writer: str, error: str) -> None:
         self._storage_errors[writer] = error

@@ -8,7 +8,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from device.platform.lock_text import BYTES_MAX, Wish, of_file
+from device.platform.lock_text import BYTES_MAX, Wish, wish_of
 
 log = logging.getLogger(__name__)
 
@@ -53,4 +53,4 @@ def read(folder: Path) -> Wish | None:
         return None
     finally:
         os.close(descriptor)
-    return of_file(content, identity=f"{seen.st_ino} {seen.st_size} {seen.st_mtime_ns} {content!r}")
+    return wish_of(content, identity=f"file {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}")

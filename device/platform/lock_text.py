@@ -1,17 +1,16 @@
 """What an app writes to say "not now": from its bytes to a wish, with limits. Pure.
 
-A file holds lines `NAME=VALUE`; the names are those of the Redis hash: owner, reason, seconds. Whatever else stands
-there is ignored, and what is missing has a default: an empty file is a lock as well.
+A file, and the value of a Redis key, hold lines `NAME=VALUE`: owner, reason, seconds. Whatever else stands there is
+ignored, and what is missing has a default: an empty file is a lock as well.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 FIELDS = ("owner", "reason", "seconds")
-BYTES_MAX = 4096  # of a file that are read, and of a field in Redis
+BYTES_MAX = 4096  # that are read
 CHARS_MAX = 200
 SECONDS_DEFAULT = 3600.0
 _UNFIT = re.compile(r"[^ -~\u00a1-\U0010ffff]+")  # control characters, also those of terminals, and what was no UTF-8
@@ -27,28 +26,19 @@ class Wish:
     value: str
 
 
-def of_file(content: bytes, *, identity: str) -> Wish:
-    """Return the wish of a lock file; `identity` tells one file from another with the same content."""
+def wish_of(content: bytes, *, identity: str) -> Wish:
+    """Return the wish that `content` states; `identity` tells one writing of the same content from another."""
     found: dict[str, bytes] = {}
     for line in content[:BYTES_MAX].splitlines():
         name, is_pair, value = line.partition(b"=")
         key = name.strip().decode(errors="replace")
         if is_pair and key in FIELDS:
             found.setdefault(key, value.strip())
-    return _wish(found, value=f"file {identity}")
-
-
-def of_hash(fields: Mapping[str, bytes]) -> Wish:
-    """Return the wish of a hash in Redis."""
-    return _wish(fields, value=f"redis {sorted(fields.items())!r}")
-
-
-def _wish(fields: Mapping[str, bytes], *, value: str) -> Wish:
     return Wish(
-        owner=_clean(fields.get("owner", b"")) or "app",
-        reason=_clean(fields.get("reason", b"")),
-        seconds=_seconds(fields.get("seconds", b"")),
-        value=value,
+        owner=_clean(found.get("owner", b"")) or "app",
+        reason=_clean(found.get("reason", b"")),
+        seconds=_seconds(found.get("seconds", b"")),
+        value=f"{identity} {content[:BYTES_MAX]!r}",
     )
 
 

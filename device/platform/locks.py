@@ -18,8 +18,9 @@ from broker.clock import Clock
 from broker.files import StorageUnavailable, write_durably
 from device.platform import lock_folder
 from device.platform.lock_holds import Hold, after_look, remaining_s
-from device.platform.lock_text import FIELDS, Wish, of_hash
+from device.platform.lock_text import BYTES_MAX, Wish, wish_of
 from device.reconcile.lock import HeldLock
+from device.telemetry.accounts import lock_key_of
 from device.telemetry.connection import Client, RedisUnavailable
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ WATCH_EVERY_S = 1.0  # while an update waits: what an app waits for its update a
 ASKED_WITHIN_S = 1800.0  # reconcile asks every quarter of an hour at least; who has not for so long waits no more
 SILENT_MAX_S = 60.0  # for so long an intake that does not answer holds an update up, once
 SILENT = Wish("worker", "the intake does not answer, so its locks are not known", SILENT_MAX_S, "silent")
-FIELD_BYTES_MAX = 4096
 INSIDE = "/run/skerry-lock"
 
 
@@ -148,10 +148,10 @@ class Locks:
     def _in_redis(self, instance: str) -> dict[str, Wish | None]:
         silent = f"silent {instance}"
         try:
-            found = self._intake.small_hash(key_of(instance), FIELDS, bytes_max=FIELD_BYTES_MAX)
+            found = self._intake.text(lock_key_of(instance), bytes_max=BYTES_MAX)
         except RedisUnavailable:
             return {silent: SILENT}
-        return {silent: None, f"redis {instance}": of_hash(found) if found is not None else None}
+        return {silent: None, f"redis {instance}": wish_of(found, identity="redis") if found is not None else None}
 
     def _after(self, key: str, wish: Wish | None, now: float) -> HeldLock | None:
         hold = after_look(self._holds.get(key), wish, now=now)
@@ -172,14 +172,9 @@ class Locks:
                 log.warning("locks are not written down: %s", error)
 
 
-def key_of(instance: str) -> str:
-    """Return the key of the intake that an instance locks itself with."""
-    return f"lock:{instance}"
-
-
 def environment(instance: str, *, with_key: bool) -> Mapping[str, str]:
     """Return what a service that asks for the lock finds in its environment."""
-    return {"SKERRY_LOCK_DIR": INSIDE} | ({"SKERRY_LOCK_KEY": key_of(instance)} if with_key else {})
+    return {"SKERRY_LOCK_DIR": INSIDE} | ({"SKERRY_LOCK_KEY": lock_key_of(instance)} if with_key else {})
 
 
 def _told(hold: Hold | None) -> tuple[str, float, float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Accounts:
         self._kept = self._load()
         self._present: frozenset[str] = frozenset()
         self._retired: frozenset[str] = frozenset()
+        self._cut_off: frozenset[str] = frozenset()
+        self._applying = threading.Lock()  # of the server's list: two threads must not make it from two states
 
     @property
     def worker_password(self) -> str:
@@ -55,7 +58,8 @@ class Accounts:
     @property
     def writing(self) -> dict[str, str]:
         """Return the stream name of each instance that may write now."""
-        return {instance: stream for instance, stream in self.streams.items() if instance not in self._retired}
+        silent = self._retired | self._cut_off
+        return {instance: stream for instance, stream in self.streams.items() if instance not in silent}
 
     @property
     def leaving(self) -> dict[str, str]:
@@ -88,6 +92,10 @@ class Accounts:
         """Let an instance write no more from the next `apply` on. Its stream is still among `streams`."""
         self._retired |= {instance}
 
+    def cut_off(self, instances: frozenset[str]) -> None:
+        """Let exactly these write no more from the next `apply` on, until it is said otherwise."""
+        self._cut_off = instances
+
     def forget(self, instance: str) -> None:
         """Forget an instance, all of whose samples are moved."""
         self._keep({known: account for known, account in self._kept.apps.items() if known != instance})
@@ -95,23 +103,25 @@ class Accounts:
 
     def apply(self, client: Client) -> None:
         """Make the server's accounts these: after each of its starts, and after each change."""
-        writing = self.writing
-        for instance, stream in writing.items():
-            client.set_user(user_of(instance), self._rights(instance, stream))
-        for user in client.users():
-            if user.startswith("app-") and user.removeprefix("app-") not in writing:
-                client.delete_user(user)
+        with self._applying:
+            writing = self.writing
+            for instance, stream in writing.items():
+                client.set_user(user_of(instance), self._rights(instance, stream))
+            for user in client.users():
+                if user.startswith("app-") and user.removeprefix("app-") not in writing:
+                    client.delete_user(user)  # and with it its connections
 
     def _rights(self, instance: str, stream: str) -> list[str]:
         """Append to its own stream; read, set and delete its own lock: nothing else, of nobody else.
 
-        Selectors are a must: one flat rule with set and del would let an app delete its own unsent samples.
+        Selectors are a must: one flat rule with set and del would let an app delete its own unsent samples. The lock is
+        one text of 1 MB at most: the server takes no longer one, and nothing that makes one grow is allowed.
         """
         return [
             "reset", "on", f">{self._kept.apps[instance].password}", "resetchannels",
             f"%W~{stream}", "+xadd", "+ping", "+hello", "+auth", "+quit",
             "+client|setname", "+client|id",
-            f"(%RW~lock:{instance} +hset +hget +hgetall +hdel +del +expire +pexpire +persist +ttl +pttl)",
+            f"(%RW~{lock_key_of(instance)} +set +get +del +expire +pexpire +persist +ttl +pttl)",
         ]  # fmt: skip
 
     def _load(self) -> _Kept:
@@ -139,6 +149,11 @@ def user_of(instance: str) -> str:
 
 def stream_of(name: str) -> str:
     return f"telemetry:{name}"
+
+
+def lock_key_of(instance: str) -> str:
+    """Return the key that an instance locks itself with."""
+    return f"lock:{instance}"
 
 
 def _free_port() -> int:

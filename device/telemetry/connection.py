@@ -61,23 +61,22 @@ class Client:
         with _translated():
             return {name.decode(): value.decode() for name, value in self._redis.hgetall(key).items()}
 
-    def small_hash(self, key: str, fields: Sequence[str], *, bytes_max: int) -> dict[str, bytes] | None:
-        """Return some fields of a hash that others write, each with `bytes_max` at most: longer ones are left out.
-
-        None when there is no such hash.
-        """
+    def text(self, key: str, *, bytes_max: int) -> bytes | None:
+        """Return the first `bytes_max` bytes of a text that others write; None when there is none."""
         with _translated():
             pipeline = self._redis.pipeline(transaction=True)
-            pipeline.type(key)
-            for field in fields:
-                pipeline.hstrlen(key, field)
-            kind, *lengths = pipeline.execute(raise_on_error=False)
-            if kind != b"hash":
-                return None
-            short = [field for field, length in zip(fields, lengths, strict=True) if 0 < length <= bytes_max]
-            values = self._redis.hmget(key, short) if short else []
-            found = zip(short, values, strict=True)
-            return {field: value for field, value in found if value is not None and len(value) <= bytes_max}
+            pipeline.exists(key)
+            pipeline.getrange(key, 0, bytes_max - 1)
+            is_there, found = pipeline.execute()
+            return bytes(found) if is_there else None
+
+    def memory_of(self, keys: Sequence[str]) -> list[int]:
+        """Return how many bytes each key takes, about; 0 for one that is not there."""
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.memory_usage(key)
+            return [int(size or 0) for size in pipeline.execute()]
 
     def set_hash(self, key: str, fields: Mapping[str, str]) -> None:
         with _translated():

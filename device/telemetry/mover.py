@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from device.telemetry.connection import Client, Entry, RedisUnavailable, StreamI
 log = logging.getLogger(__name__)
 
 COUNT_MAX = 500  # samples in a batch: 500 of 100 bytes pack into a few kilobytes
+BATCHES_A_TURN = 20  # of one stream, before the next one
+LOOK_S = 0.1  # while samples gather: what a flood may write before it is noticed
 BYTES_MAX = 96 * 1024  # of fields in a batch, before compression: the channel takes 256 KiB
 BLOCK_MS = 20_000
 IDLE_S = 600.0  # without apps that send there is nothing to look for
@@ -57,12 +60,14 @@ class Mover:
         streams: Callable[[], dict[str, str]],
         linger_s: float,
         moved: Callable[[], None],
+        enforce: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._intake = intake
         self._buffer = buffer
         self._streams = streams
         self._linger_s = linger_s
         self._moved = moved
+        self._enforce = enforce  # what limits what apps hold of the intake
         self._poked = threading.Event()
         self._count = COUNT_MAX  # entries asked for at once: less after an answer that was too large for the server
 
@@ -76,44 +81,70 @@ class Mover:
 
     def run(self, stopping: threading.Event) -> None:
         """Move until `stopping`; poke it to end."""
+        is_more = False
         while not stopping.is_set():
             streams = sorted(set(self._streams().values()))
             try:
+                due_s = self._enforce()
                 self._buffer.name_losses()
                 if not streams:
                     self._poked.wait(IDLE_S)
                     self._poked.clear()
                     continue
-                if self._wait_for_samples(streams):
-                    stopping.wait(self._linger_s)
+                if not is_more and self._wait_for_samples(streams, at_most_s=due_s):
+                    self._watch(stopping, self._linger_s)
+                is_more = False
                 for stream in streams:
-                    self.move(stream)
+                    is_more |= self._move_some(stream)
             except RedisUnavailable as error:
                 log.warning("samples wait: %s", error)
-                stopping.wait(UNAVAILABLE_S)
+                is_more = False
+                self._wait(stopping)
+
+    def _watch(self, stopping: threading.Event, seconds: float) -> None:
+        """Wait, with an eye on who writes more than it may."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not stopping.wait(min(left, LOOK_S)):
+            self._enforce()
+
+    def _wait(self, stopping: threading.Event) -> None:
+        """Wait until a server may answer again. Apps may go on writing meanwhile: it may be the store that does not."""
+        try:
+            self._watch(stopping, UNAVAILABLE_S)
+        except RedisUnavailable:
+            stopping.wait(UNAVAILABLE_S)
 
     def move(self, stream: str) -> None:
-        """Move everything that waits in one stream, a batch at a time."""
+        """Move everything that waits in one stream."""
+        while self._move_some(stream):
+            pass
+
+    def _move_some(self, stream: str) -> bool:
+        """Move some batches of one stream, so that others have their turn; return whether there may be more."""
         try:
-            counters: Counters | None = self._counters(stream)
-            while counters is not None:
-                counters = self._move_batch(stream, counters)
+            counters = self._counters(stream)
+            for _ in range(BATCHES_A_TURN):
+                after = self._move_batch(stream, counters)
+                if after is None:
+                    return False
+                counters = after
                 self._count = min(COUNT_MAX, self._count * 2)
         except RedisUnavailable:
             # The intake cuts off whoever is owed over 4 MB, and an entry may have 1 MB: so few enough always pass.
             self._count = max(1, self._count // 8)
             raise
+        return True
 
-    def _wait_for_samples(self, streams: Sequence[str]) -> bool:
+    def _wait_for_samples(self, streams: Sequence[str], *, at_most_s: float | None) -> bool:
         """Wait for samples, or to be poked; return whether there are samples."""
         after = {stream: self._counters(stream).cursor for stream in streams}
         marker = self._intake.stream_info(WAKE)  # before the flag: what is poked between the two is seen by the wait
         if self._poked.is_set():
             self._poked.clear()
             return False
-        found = self._intake.wait_for_entries(
-            after | {WAKE: entry_ids.FIRST if marker is None else marker.newest}, block_ms=BLOCK_MS
-        )
+        after[WAKE] = entry_ids.FIRST if marker is None else marker.newest
+        block_ms = BLOCK_MS if at_most_s is None else min(BLOCK_MS, int(at_most_s * 1000))
+        found = self._intake.wait_for_entries(after, block_ms=block_ms)
         return any(stream != WAKE for stream in found)
 
     def _counters(self, stream: str) -> Counters:

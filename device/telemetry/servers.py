@@ -35,7 +35,7 @@ aof-load-truncated yes
 auto-aof-rewrite-min-size 4mb
 maxmemory {settings.intake_megabytes}mb
 maxmemory-policy noeviction
-maxmemory-clients 16mb
+maxmemory-clients {max(2, settings.intake_megabytes // 4)}mb
 client-query-buffer-limit 1mb
 proto-max-bulk-len 1mb
 client-output-buffer-limit normal 4mb 2mb 10

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
 import redis
 
+from broker.clock import SystemClock
+from device.telemetry.mover import Mover
+from device.telemetry.shares import Shares
 from tests.harness.servers import wait_until
-from tests.harness.telemetry import STREAM, Bench
+from tests.harness.telemetry import OTHER_STREAM, STREAM, Bench
+from tests.unit.device.fakes import FakeClock
 
 SEQUENCE_MAX = 2**64 - 1
 
@@ -55,7 +65,7 @@ def test_an_app_may_do_nothing_but_append_to_its_own_stream(bench: Bench, comman
 
 
 def test_nobody_gets_in_without_an_account(bench: Bench) -> None:
-    stranger = redis.Redis(unix_socket_path=str(bench.paths.intake_socket))
+    stranger = bench.client()
     with pytest.raises(redis.exceptions.AuthenticationError):
         stranger.ping()
 
@@ -89,3 +99,140 @@ def test_an_app_that_uses_up_all_ids_is_moved_once_and_may_go_on(bench: Bench) -
         for gap in batch.gaps
     ]
     assert lost == [(3, 4, "trimmed_by_app")]
+
+
+class Policed:
+    """The mover's thread with shares enforced, while one app floods and another one goes about its work."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.changes = self.written = 0
+        self.shares = Shares(
+            bench.intake, bench.accounts, bytes_max=8 << 20, clock=SystemClock(), changed=self._changed
+        )
+        self.mover = Mover(
+            bench.intake,
+            bench.buffer,
+            streams=lambda: bench.accounts.streams,
+            linger_s=0.2,
+            moved=lambda: None,
+            enforce=self.shares.enforce,
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self.mover.run, args=(self._stopping,))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def __enter__(self) -> Policed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self.mover.poke()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def flood(self, *, until: Callable[[], object]) -> None:
+        """Write as much as it can as one app, and a sample now and then as the other one."""
+        hostile, calm = self.bench.app(), self.bench.app(OTHER_STREAM)
+        deadline = time.monotonic() + 60
+        while not until():
+            assert time.monotonic() < deadline, "the flood was not noticed"
+            with contextlib.suppress(redis.exceptions.RedisError):  # what becomes of the hostile one is its own affair
+                pipeline = hostile.pipeline(transaction=False)
+                for _ in range(50):
+                    pipeline.xadd(STREAM, {"n": "x" * 1000})
+                pipeline.execute()
+            calm.xadd(OTHER_STREAM, {"n": self.written})
+            self.written += 1
+
+
+def test_an_app_that_fills_the_memory_is_cut_off_and_no_write_of_another_fails(bench: Bench) -> None:
+    bench.store_server.child.stop()  # so that nothing is moved, as with a full store
+    with Policed(bench) as policed:
+        policed.flood(until=lambda: "telemetry:hello" in policed.shares.trouble)
+        noticed = policed.written
+        policed.flood(until=lambda: policed.written == noticed + 20)
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            bench.app().ping()
+        assert policed.changes == 1
+        bench.start_store()
+        wait_until(lambda: not policed.shares.trouble, what="it is let in again", timeout_s=60)
+        assert bench.app().xadd(STREAM, {"n": "after"})
+        wait_until(lambda: len(bench.numbers(OTHER_STREAM)) == policed.written, what="all of the other is moved")
+    assert bench.numbers(OTHER_STREAM) == [str(n) for n in range(policed.written)]
+    assert bench.gaps(OTHER_STREAM) == []
+
+
+def test_who_is_cut_off_again_waits_longer(bench: Bench) -> None:
+    clock = FakeClock()
+    shares = Shares(bench.intake, bench.accounts, bytes_max=8 << 20, clock=clock, changed=lambda: None)
+    waits = []
+    for _ in range(3):
+        app = bench.app()
+        pipeline = app.pipeline(transaction=False)
+        for _ in range(4000):
+            pipeline.xadd(STREAM, {"n": "x" * 1000})
+        pipeline.execute()
+        due = shares.enforce()
+        assert shares.trouble
+        waits.append(due)
+        bench.move()
+        assert shares.enforce() is not None  # all is moved, and it is not let in yet
+        clock.now += due or 0
+        shares.enforce()
+        assert not shares.trouble
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_erasing_all_with_maxlen_zero_harms_nobody_else_and_is_counted_to_the_sample(bench: Bench) -> None:
+    app = bench.app()
+    for n in range(7):
+        app.xadd(STREAM, {"n": n})
+    app.xadd(STREAM, {"n": 7}, maxlen=0, approximate=False)
+    bench.write(range(5), OTHER_STREAM)
+    bench.move()
+    bench.move(OTHER_STREAM)
+    app.xadd(STREAM, {"n": 8})
+    app.xadd(STREAM, {"n": 9}, minid=2**60, approximate=False)
+    app.xadd(STREAM, {"n": 10})
+    bench.move()
+    assert (bench.numbers(), bench.gaps()) == (["10"], [(1, 8, "trimmed_by_app"), (9, 10, "trimmed_by_app")])
+    assert (bench.numbers(OTHER_STREAM), bench.gaps(OTHER_STREAM)) == ([str(n) for n in range(5)], [])
+
+
+@pytest.mark.parametrize("words", [("AUTH", "default", ""), ("AUTH", "", ""), ("HELLO", "3"), ("AUTH", "worker", "x")])
+def test_the_default_user_and_guesses_get_nothing(bench: Bench, words: tuple[str, ...]) -> None:
+    bench.write(range(1))
+    stranger = bench.client()
+    with pytest.raises(redis.exceptions.RedisError):
+        stranger.execute_command(*words)
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(bench.paths.intake_socket))
+        for command in (b"XADD telemetry:hello * n 1", b"XRANGE telemetry:hello - +", b"ACL LIST", b"CONFIG GET *"):
+            raw.sendall(command + b"\r\n")
+            assert raw.recv(1000).startswith(b"-NOAUTH")
+
+
+def test_half_sent_values_of_many_connections_take_nothing_from_others(bench: Bench) -> None:
+    access = next(each for each in bench.accesses.values() if each.stream == STREAM)
+    held = []
+    for _ in range(100):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(str(bench.paths.intake_socket))
+        raw.settimeout(0.2)
+        held.append(raw)
+        try:
+            raw.sendall(f"AUTH {access.user} {access.password}\r\n".encode())
+            raw.recv(100)
+            raw.sendall(b"*5\r\n$4\r\nXADD\r\n$15\r\ntelemetry:hello\r\n$1\r\n*\r\n$1\r\nn\r\n$1000000\r\n")
+            raw.sendall(b"x" * 900_000)
+        except OSError:
+            continue  # the server drops who holds too much
+    bench.write(range(50), OTHER_STREAM)
+    bench.move(OTHER_STREAM)
+    assert bench.numbers(OTHER_STREAM) == [str(n) for n in range(50)]
+    for raw in held:
+        raw.close()

@@ -14,9 +14,9 @@ from broker.ids import new_id
 from broker.policy import Policy
 from device.engine.docker import DockerEngine
 from device.platform.display import Places
-from device.platform.locks import key_of
 from device.platform.services import Platform
 from device.reconcile.wanted import Place, wanted
+from device.telemetry.accounts import lock_key_of
 from tests.harness.apps import section, service
 from tests.harness.engine import device_engine, docker_client, push_image, registry, remove_images
 from tests.harness.servers import ROOT, wait_until
@@ -152,7 +152,7 @@ def test_the_python_example_locks_until_the_key_is_removed(yard: Yard) -> None:
     held = locks.lock_of(instance)
     assert held is not None
     assert (held.owner, held.reason) == ("backup", "copying the database")
-    yard.bench.intake.delete(key_of(instance))
+    yard.bench.intake.delete(lock_key_of(instance))
     assert locks.lock_of(instance) is None
 
 
@@ -164,13 +164,18 @@ def test_an_app_reaches_its_own_redis_and_no_other(yard: Yard) -> None:
     assert yard.said(two) == ["$-1"]
 
 
-def test_an_app_cannot_replace_the_socket_of_its_redis(yard: Yard) -> None:
+@pytest.mark.parametrize(
+    ("folder", "wish"), [("/run/skerry-redis", {"redis": True}), ("/run/skerry", {"telemetry": {"access": "socket"}})]
+)
+def test_an_app_cannot_replace_a_socket_that_it_gets(yard: Yard, folder: str, wish: dict[str, Any]) -> None:
+    attacks = ("rm redis.sock", "mv redis.sock old", "touch new", "ln -s new redis.sock", "chmod 0 redis.sock")
     made = yard.run(
-        *SH, "/bin/busybox rm /run/skerry-redis/redis.sock; /bin/busybox touch /run/skerry-redis/x; echo end",
-        redis=True, uid=0,
-    )  # fmt: skip
-    assert "end" in yard.said(made)
-    assert sum("Read-only file system" in line for line in yard.said(made)) == 2
+        *SH, f"cd {folder}; {'; '.join(f'/bin/busybox {attack}' for attack in attacks)}; echo end", uid=0, **wish
+    )
+    said = yard.said(made)
+    assert "end" in said
+    assert sum("Read-only file system" in line or "File exists" in line for line in said) == len(attacks)
+    assert yard.bench.client(username="worker", password=yard.bench.accounts.worker_password).ping()
 
 
 @pytest.mark.parametrize("uid", [0, 65534])

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from broker.clock import SystemClock
 from broker.messages import Instant
@@ -70,9 +72,11 @@ class Bench:
     def app(self, stream: str = STREAM) -> Any:
         """Return a client as the app that owns `stream` has it."""
         access = next(each for each in self.accesses.values() if each.stream == stream)
-        return redis.Redis(
-            unix_socket_path=str(self.paths.intake_socket), username=access.user, password=access.password
-        )
+        return self.client(username=access.user, password=access.password)
+
+    def client(self, **account: Any) -> Any:
+        """Return a client of the intake that tells of an error at once."""
+        return redis.Redis(unix_socket_path=str(self.paths.intake_socket), retry=Retry(NoBackoff(), 0), **account)
 
     def write(self, numbers: range, stream: str = STREAM) -> None:
         app = self.app(stream)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.platform.lock_text import CHARS_MAX, SECONDS_DEFAULT, of_file, of_hash
+from device.platform.lock_text import CHARS_MAX, SECONDS_DEFAULT, wish_of
 
 
 def read(content: bytes) -> tuple[str, str, float]:
-    wish = of_file(content, identity="1")
+    wish = wish_of(content, identity="1")
     return wish.owner, wish.reason, wish.seconds
 
 
@@ -40,10 +40,9 @@ def test_the_first_of_two_lines_counts_and_others_are_ignored() -> None:
     assert read(b"colour=blue\nowner=a\nowner=b\nnothing\n=\n")[0] == "a"
 
 
-def test_a_hash_is_read_like_a_file() -> None:
-    wish = of_hash({"owner": b"w", "reason": b"r", "seconds": b"5"})
-    assert (wish.owner, wish.reason, wish.seconds) == ("w", "r", 5.0)
-    assert wish.value != of_hash({"owner": b"w", "reason": b"r", "seconds": b"6"}).value
+def test_what_was_written_again_is_another_value() -> None:
+    values = {wish_of(content, identity=identity).value for content in (b"a", b"b") for identity in ("1", "2")}
+    assert len(values) == 4
 
 
 @given(st.binary(max_size=10_000))
