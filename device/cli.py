@@ -1,4 +1,4 @@
-"""`skerry-device`: enroll, run, status, doctor, purge. One line for each error, with what to do; exit codes in docs."""
+"""`skerry-device`: enroll, run, status, plan, doctor, purge. One line for each error, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from broker.errors import Passing, Refused, SkerryError
-from device.config import Paths, read_identity, read_owner
+from device.config import Identity, Paths, read_identity, read_owner
+from device.ledger import Accepted
 
 EXIT_REFUSED = 1
 EXIT_UNREACHABLE = 3
@@ -88,17 +89,9 @@ def run(
 @app.command()
 def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """Tell who this device is and which desired state it has accepted, without asking anybody."""
-    import base64
-
-    from device.checked_file import CheckedFile
-    from device.ledger import Ledger
-    from device.trust import Trust
-
     paths = Paths(state)
     identity, _ = read_identity(paths)
-    trust = Trust(CheckedFile(paths.ledger / "trust"), device=identity.ref, root=base64.b64decode(identity.root_key))
-    trust.load()
-    held = Ledger(CheckedFile(paths.ledger / "accepted"), device=identity.ref).load(trust.verifier_for_desired())
+    held = _held(paths, identity)
     found = {
         "device": identity.device,
         "name": identity.name,
@@ -117,6 +110,53 @@ def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     print(f"accepted generation {held.generation.era}.{held.generation.generation}")
     for section in held.desired.apps:
         print(f"  {section.name}  {section.release}")
+
+
+def _held(paths: Paths, identity: Identity) -> Accepted | None:
+    """Return the accepted desired state as the worker would read it."""
+    import base64
+
+    from device.checked_file import CheckedFile
+    from device.ledger import Ledger
+    from device.trust import Trust
+
+    trust = Trust(CheckedFile(paths.ledger / "trust"), device=identity.ref, root=base64.b64decode(identity.root_key))
+    trust.load()
+    return Ledger(CheckedFile(paths.ledger / "accepted"), device=identity.ref).load(trust.verifier_for_desired())
+
+
+@app.command()
+def plan(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Say what the worker would do to the engine now, and why. Changes nothing; the worker may be running.
+
+    Update locks and displays are not looked at.
+    """
+    from dataclasses import asdict
+
+    from broker.clock import SystemClock
+    from device.engine.docker import DockerEngine
+    from device.preview import preview
+
+    paths = Paths(state)
+    identity, _ = read_identity(paths)
+    owner = read_owner(paths.owner)
+    held = _held(paths, identity)
+    if held is None:
+        print(json.dumps([]) if as_json else "no desired state accepted yet")
+        return
+    engine = DockerEngine(device=identity.device, url=owner.engine)
+    try:
+        found = preview(held.desired, paths=paths, owner=owner, identity=identity, engine=engine, clock=SystemClock())
+    finally:
+        engine.close()
+    if as_json:
+        print(json.dumps([asdict(each) for each in found]))
+        return
+    for each in found:
+        print(f"{each.name}  {each.state}" + (f": {each.message}" if each.message else ""))
+        lines = [f"fetch {image}" for image in each.fetch] + list(each.plan)
+        for text in lines or ["nothing to do"]:
+            print(f"  {text}")
 
 
 @app.command()

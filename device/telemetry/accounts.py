@@ -77,16 +77,7 @@ class Accounts:
         self._keep(apps)
         self._present = frozenset(section.instance for section in using)
         self._retired -= self._present
-        return {
-            section.instance: IntakeAccess(
-                user=user_of(section.instance),
-                password=apps[section.instance].password,
-                stream=stream_of(section.name),
-                socket_folder=str(self._socket_folder),
-                tcp_port=self._kept.tcp_port,
-            )
-            for section in using
-        }
+        return _access(self._kept, using, self._socket_folder)
 
     def retire(self, instance: str) -> None:
         """Let an instance write no more from the next `apply` on. Its stream is still among `streams`."""
@@ -141,6 +132,28 @@ class Accounts:
 
     def _write(self, kept: _Kept) -> None:
         write_durably(self._path, kept.model_dump_json().encode())
+
+
+def known_access(path: Path, sections: Sequence[AppSection], socket_folder: Path) -> dict[str, IntakeAccess]:
+    """Return the accounts that sections have already, by instance, from a file that is only read."""
+    try:
+        kept = _Kept.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return {}
+    return _access(kept, [section for section in sections if section.instance in kept.apps], socket_folder)
+
+
+def _access(kept: _Kept, sections: Sequence[AppSection], socket_folder: Path) -> dict[str, IntakeAccess]:
+    return {
+        section.instance: IntakeAccess(
+            user=user_of(section.instance),
+            password=kept.apps[section.instance].password,
+            stream=stream_of(section.name),
+            socket_folder=str(socket_folder),
+            tcp_port=kept.tcp_port,
+        )
+        for section in sections
+    }
 
 
 def user_of(instance: str) -> str:
