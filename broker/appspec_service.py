@@ -19,7 +19,7 @@ from broker.ids import Digest, Name
 REPLICAS_MAX = 64  # of one service; more on one device is a slip of the pen
 _OF_A_NETWORK = ("ports", "expose", "hostname", "domainname", "dns", "dns_opt", "dns_search", "extra_hosts")
 # Mounted when a container starts; the last by us, for telemetry.
-_ENGINES_OWN = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/skerry")
+_ENGINES_OWN = ("/dev", "/proc", "/sys", "/run/skerry")
 
 Repository = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", max_length=200)
@@ -169,7 +169,7 @@ class Service(Spec):
 
     @model_validator(mode="after")
     def _can_be(self) -> Service:
-        for problem in (*self._problems(), *self._hidden_files()):
+        for problem in (*self._problems(), *self._misplaced_files()):
             raise ValueError(problem)
         return self
 
@@ -207,16 +207,19 @@ class Service(Spec):
                     yield f"networks.{network}.{key}", str(getattr(attachment, key))
             yield from ((f"networks.{network}.link_local_ips", address) for address in attachment.link_local_ips)
 
-    def _hidden_files(self) -> Iterator[str]:
+    def _misplaced_files(self) -> Iterator[str]:
+        """Yield the configs and secrets that cannot be mounted where they should."""
+        taken: set[str] = {mount.target.rstrip("/") for mount in self.mounts}
         for key, placed in (("configs", self.configs), ("secrets", self.secrets)):
             for file in placed:
-                if self.read_only:
-                    yield f"{key}: the engine cannot put a file into a service that is read_only"
                 path = PurePosixPath(file.target)
-                hiding = [mount.target for mount in self.mounts if path.is_relative_to(mount.target)]
-                hiding += [engine_own for engine_own in _ENGINES_OWN if path.is_relative_to(engine_own)]
-                if hiding:
-                    yield f"{key}: {file.target} would be hidden by the mount of {hiding[0]}"
+                if str(path) in taken:
+                    yield f"{key}: something else is mounted at {file.target}"
+                taken.add(str(path))
+                sealed = [m.target for m in self.mounts if m.read_only and path.is_relative_to(m.target)]
+                sealed += [engine_own for engine_own in _ENGINES_OWN if path.is_relative_to(engine_own)]
+                if sealed:
+                    yield f"{key}: {file.target} would be inside of {sealed[0]}, where no file can be put"
 
     @property
     def ranked_networks(self) -> list[tuple[str, Attachment]]:

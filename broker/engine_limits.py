@@ -6,10 +6,10 @@ does not know either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from broker.appspec import Attachment, Mount, Service
+from broker.appspec import Attachment, Mount, Pool, Service
 
 PODMAN = "podman"
 _PODMAN_LOG_DRIVERS = frozenset({"json-file", "k8s-file", "journald", "none", "passthrough"})
@@ -36,7 +36,11 @@ def _attachment(test: Callable[[Attachment], bool], *, after_the_first: bool = F
 
 LIMITS = (
     Limit("annotations", lambda s: bool(s.annotations), docker_from="1.43"),
-    Limit("volumes: recursive", _mount(lambda m: m.recursive in ("writable", "readonly")), docker_from="1.44"),
+    Limit(
+        "volumes: recursive writable or readonly",
+        _mount(lambda m: m.recursive in ("writable", "readonly")),
+        docker_from="1.44",
+    ),
     Limit("volumes: subpath", _mount(lambda m: bool(m.subpath)), docker_from="1.45"),
     Limit(
         "tmpfs: uid and gid",
@@ -54,7 +58,7 @@ LIMITS = (
     Limit("networks: driver_opts", _attachment(lambda a: bool(a.driver_opts)), podman_cannot=True),
     Limit("cgroup", lambda s: bool(s.cgroup), podman_cannot=True),
     Limit("device_cgroup_rules", lambda s: bool(s.device_cgroup_rules), podman_cannot=True),
-    Limit("gpus", lambda s: bool(s.device_requests), podman_cannot=True),
+    Limit("gpus, and devices that a driver hands out", lambda s: bool(s.device_requests), podman_cannot=True),
     Limit("domainname", lambda s: bool(s.domainname), podman_cannot=True),
     Limit("runtime", lambda s: bool(s.runtime), podman_cannot=True),
     Limit("memswap_limit: -1", lambda s: s.memswap_limit == -1, podman_cannot=True),
@@ -93,6 +97,23 @@ def asked_later(service: Service) -> list[Limit]:
 def keys_left_out(engine: str, api: str) -> tuple[str, ...]:
     """Return all that this engine does not carry out."""
     return tuple(limit.key for limit in _of(engine, api))
+
+
+_PODMAN_NETWORK_OPTIONS = frozenset(
+    {"com.docker.network.bridge.name", "com.docker.network.driver.mtu", "mtu", "vlan", "isolate"}
+)
+
+
+def network_left_out(
+    engine: str, *, pools: Sequence[Pool], ipam_options: Mapping[str, str], options: Mapping[str, str]
+) -> list[str]:
+    """Return what a network asks that this engine would leave out without a word."""
+    asked = {
+        "networks: ipam: aux_addresses": any(pool.aux_addresses for pool in pools),
+        "networks: ipam: options": bool(ipam_options),
+        "networks: driver_opts": not set(options) <= _PODMAN_NETWORK_OPTIONS,
+    }
+    return [key for key, is_asked in asked.items() if is_asked and engine == PODMAN]
 
 
 def _of(engine: str, api: str) -> Iterator[Limit]:

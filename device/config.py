@@ -139,6 +139,10 @@ class Paths:
         return self.state / "images"
 
     @property
+    def files(self) -> Path:
+        return self.state / "files"
+
+    @property
     def telemetry(self) -> Path:
         return self.state / "telemetry"
 

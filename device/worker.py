@@ -71,7 +71,7 @@ class Worker:
         self._boot = boot_id()
         self._storage_errors = {"ledger": "", "reconcile": ""}
 
-        self.engine = DockerEngine(device=identity.device, url=owner.engine)
+        self.engine = DockerEngine(device=identity.device, url=owner.engine, files=paths.files)
         self.mailbox = Mailbox()
         self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)

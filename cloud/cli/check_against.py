@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from broker.appspec import AppSpec
-from broker.engine_limits import Limit, asked_later, left_out
+from broker.engine_limits import Limit, asked_later, left_out, network_left_out
 from broker.policy import Denied, Grants, Policy
 from cloud.cli.answers import Device
 from compose.project import Project
@@ -102,6 +102,11 @@ def _too_much_for_the_engine(target: Target, spec: AppSpec) -> Iterator[Refusal]
         for limit in left_out(service, target.engine, target.api):
             engine = f"{target.engine} {target.engine_version}".strip()
             yield Refusal(_path(name, limit), f"is refused: {limit.key} is not known to {engine}, API {target.api}")
+    for name, network in spec.networks.items():
+        for key in network_left_out(
+            target.engine, pools=network.ranges, ipam_options=network.ipam_options, options=network.options
+        ):
+            yield Refusal(f"networks.{name}", f"is refused: {key.partition(': ')[2]} is not known to {target.engine}")
 
 
 def needs(spec: AppSpec) -> list[Denied]:

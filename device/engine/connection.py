@@ -17,7 +17,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, InvalidArgument
 
-from device.engine.limits import older
+from broker.engine_limits import older
 from device.engine.port import EngineRefused, EngineUnavailable
 
 TIMEOUT_S = 60

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docker.errors import DockerException
 
 from broker.appspec import Healthcheck, Hook, Restart
+from broker.engine_limits import keys_left_out
 from device.engine import host_folders, labels, listing, podman, podman_spec
 from device.engine.connection import FOREIGN, Connection
 from device.engine.docker_spec import (
-    archive,
     container_options,
     endpoint_options,
     host_options,
@@ -24,8 +25,9 @@ from device.engine.docker_spec import (
 )
 from device.engine.events import EventWatch
 from device.engine.hooks import run_hook
+from device.engine.host_files import HostFiles
 from device.engine.images import Images
-from device.engine.limits import keys_left_out, left_out, network_left_out
+from device.engine.limits import left_out, network_left_out
 from device.engine.listing import UNFINISHED
 from device.engine.logs import Logs
 from device.engine.minder import Minder
@@ -52,8 +54,10 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Doc
 class DockerEngine:
     """An `Engine` over a socket, seeing only what carries the label of one device."""
 
-    def __init__(self, *, device: str, url: str | None = None) -> None:
+    def __init__(self, *, device: str, url: str | None = None, files: Path | None = None) -> None:
+        """`files` is where the configs and secrets of containers lie; without, none with such can be made."""
         self._device = device
+        self.files = HostFiles(files, in_use=self._hashes)
         self._mine = {"label": f"{labels.DEVICE}={device}"}
         self._connection = Connection(url)
         self._images = Images(self._connection)
@@ -180,21 +184,25 @@ class DockerEngine:
             client, kind = self._connection.client(), self._connection.kind
             self._refuse(left_out(container, kind.name, kind.api))
             host_folders.prepare(container)
-            config = self._config(container)
-            others = list(container.networks)[1:]
-            if not others and not container.files:
-                client.create_container_from_config(config, container.name)
-                return
-            # Killed between these calls, or refused at one of them, it must not be taken for what is wanted.
-            created = client.create_container_from_config(config, container.name + UNFINISHED)["Id"]
-            with contextlib.ExitStack() as undoing:
-                undoing.callback(self._discard, created)
-                for network in others:
-                    self._connect(created, container, network)
-                if container.files:
-                    client.put_archive(created, "/", archive(container.files))
-                client.rename(created, container.name)
-                undoing.pop_all()
+            with self.files.placed(container) as placed:
+                config = self._config(placed)
+                others = list(container.networks)[1:]
+                if not others:
+                    client.create_container_from_config(config, container.name)
+                    return
+                # Killed between these calls, or refused at one of them, it must not be taken for what is wanted.
+                created = client.create_container_from_config(config, container.name + UNFINISHED)["Id"]
+                with contextlib.ExitStack() as undoing:
+                    undoing.callback(self._discard, created)
+                    for network in others:
+                        self._connect(created, container, network)
+                    client.rename(created, container.name)
+                    undoing.pop_all()
+
+    def _hashes(self) -> frozenset[str]:
+        """Return the hashes of all containers of ours, unfinished ones too."""
+        found = self._connection.client().containers(all=True, filters=self._mine)
+        return frozenset(str((item.get("Labels") or {}).get(labels.HASH, "")) for item in found)
 
     def _refuse(self, keys: list[str]) -> None:
         if keys:
@@ -265,6 +273,7 @@ class DockerEngine:
                 podman.remove(self._connection, container_id, mine=self._mine)
             else:
                 self._connection.client().remove_container(container_id, force=True, v=False)
+            self.files.forget()
 
     def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
         return run_hook(self._connection, container_id, hook, timeout_s=timeout_s)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from docker.types import DeviceRequest, IPAMConfig, IPAMPool
@@ -12,8 +10,8 @@ from docker.types import Mount as DockerMount
 from docker.types import Ulimit as DockerUlimit
 
 from broker.appspec import Blkio, Healthcheck, Pool, Service
-from device.engine.limits import older
-from device.engine.port import BindOrVolume, FileInside, WantedContainer, WantedNetwork
+from broker.engine_limits import older
+from device.engine.port import BindOrVolume, WantedContainer, WantedNetwork
 
 NANO = 1_000_000  # nanoseconds in a millisecond
 DAY_MS = 24 * 3600 * 1000  # more than any check of sense asks for
@@ -188,17 +186,6 @@ def ipam(network: WantedNetwork) -> IPAMConfig | None:
         ],
         options=dict(network.ipam_options) or None,
     )
-
-
-def archive(files: Sequence[FileInside]) -> bytes:
-    """Return files as the archive an engine unpacks at the root of a container. It makes folders that are missing."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for file in files:
-            entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.size, entry.mode, entry.uid, entry.gid = len(file.data), file.mode, file.uid, file.gid
-            tar.addfile(entry, io.BytesIO(file.data))
-    return data.getvalue()
 
 
 def container_options(container: WantedContainer) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import Any
@@ -15,10 +14,11 @@ from typing import Any
 import pytest
 
 from broker.appspec import AppSpec, Attachment, Hook, Network, Service, Volume
+from broker.engine_limits import older
 from device.engine.connection import libpod_url
-from device.engine.limits import EngineName, left_out, network_left_out, older
+from device.engine.limits import left_out, network_left_out
 from device.engine.listing import UNFINISHED
-from device.engine.port import EngineRefused, FileInside
+from device.engine.port import EngineRefused
 from device.reconcile.wanted import Wanted, wanted
 from tests.harness.engine_bench import KINDS, REAL, SH, Bench, bench_of
 from tests.harness.engine_keys import (
@@ -94,7 +94,7 @@ def test_every_key_of_the_appspec_has_a_case() -> None:
 
 def refused(bench: Bench, app: Wanted) -> bool:
     """Return whether the engine is known to leave out what the app asks; then it must say so, and make nothing."""
-    kind: EngineName = "podman" if bench.kind == "podman" else "docker"
+    kind: str = "podman" if bench.kind == "podman" else "docker"
     keys = left_out(app.containers["web"], kind, bench.api)
     if not keys:
         return False
@@ -213,17 +213,26 @@ def test_the_options_and_labels_of_a_volume_show(real: Bench) -> None:
     assert (seen["Driver"], seen["Options"], seen["Labels"]["x"]) == ("local", options, "y")
 
 
-def with_files(bench: Bench) -> Wanted:
-    bare = bench.app({"web": {}})
+def with_files(bench: Bench, keys: Keys | None = None) -> Wanted:
+    bare = bench.app({"web": keys or {}}, volumes={"data": {}})
     web = bare.section.spec.services["web"].model_dump() | FILES
     spec = AppSpec.model_validate(bare.section.spec.model_dump() | CONTENTS | {"services": {"web": web}})
     made = bare.section.model_copy(update={"spec": spec})
     return wanted(made, bench.place)
 
 
-def test_configs_and_secrets_are_in_the_container_before_it_starts(real: Bench) -> None:
+PLACES: dict[str, Keys] = {
+    "a root that can be written": {},
+    "a root that cannot be written": {"read_only": True},
+    "a volume": {"mounts": [{"type": "volume", "target": "/etc/deep", "source": "data"}]},
+    "memory": {"mounts": [{"type": "tmpfs", "target": "/run"}], "read_only": True},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_configs_and_secrets_are_in_the_container_whatever_is_around_them(real: Bench, place: str) -> None:
     script = "cd /; for f in etc/deep/er/c run/secrets/s; do busybox stat -c '%u %g %a' $f; busybox sha256sum $f; done"
-    real.up(with_files(real))
+    real.up(with_files(real, PLACES[place]))
     made = real.only()
     real.engine.start(made.id)
     told = real.engine.run_hook(made.id, Hook(command=(*SH, script), environment={"PATH": "/bin"}), timeout_s=30)
@@ -236,6 +245,23 @@ def test_configs_and_secrets_are_in_the_container_before_it_starts(real: Bench) 
     assert real.only().name == f"{APP}.web"
 
 
+def test_an_app_cannot_change_its_configs_and_secrets(real: Bench) -> None:
+    real.up(with_files(real))
+    made = real.only()
+    real.engine.start(made.id)
+    hook = Hook(command=(*SH, "echo other > /run/secrets/s"), environment={"PATH": "/bin"})
+    assert real.engine.run_hook(made.id, hook, timeout_s=30).exit_code != 0
+
+
+def test_the_files_of_a_container_go_with_it(real: Bench) -> None:
+    real.up(with_files(real))
+    made = real.only()
+    (folder,) = real.files.iterdir()
+    assert sorted(file.name for file in folder.iterdir()) == ["0", "1"]
+    real.engine.remove(made.id)
+    assert list(real.files.iterdir()) == []
+
+
 def test_a_container_with_files_is_seen_as_what_was_wanted(bench: Bench) -> None:
     app = with_files(bench)
     bench.up(app)
@@ -246,13 +272,12 @@ def test_a_container_with_files_is_seen_as_what_was_wanted(bench: Bench) -> None
 
 
 def test_a_container_that_was_not_made_whole_is_gone(real: Bench) -> None:
-    want = with_files(real).containers["web"]
-    real.pull()
-    with pytest.raises(
-        EngineRefused
-    ):  # its name is free, and its file cannot be: another file is where a folder must be
-        real.engine.create(replace(want, files=(FileInside("/bin/busybox/c", b"x"),)))
-    assert real.engine.containers() == ()
+    app = web(real, {"networks": {"default": {}, "other": {}}})
+    real.up(app)
+    whole = real.only()
+    with pytest.raises(EngineRefused):  # only the last of several calls notices that the name is in use
+        real.engine.create(app.containers["web"])
+    assert [seen.id for seen in real.engine.containers()] == [whole.id]
 
 
 def test_a_container_that_was_left_half_made_is_not_taken_for_what_is_wanted(real: Bench) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import docker
 import pytest
@@ -69,12 +70,13 @@ def push_image(
 def device_engine(url: str | None = None) -> Iterator[DockerEngine]:
     """Yield an engine for a device nobody else has; remove what it made."""
     docker_client(url).close()
-    engine = DockerEngine(device=new_id("d"), url=url)
-    try:
-        yield engine
-    finally:
-        remove_everything(engine)
-        engine.close()
+    with TemporaryDirectory(prefix="skerry-files-") as files:
+        engine = DockerEngine(device=new_id("d"), url=url, files=Path(files))
+        try:
+            yield engine
+        finally:
+            remove_everything(engine)
+            engine.close()
 
 
 def remove_everything(engine: DockerEngine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -13,6 +14,7 @@ import pytest
 from broker.appspec import Healthcheck
 from broker.ids import new_id
 from broker.policy import Policy
+from device.engine.docker import DockerEngine
 from device.engine.memory import API, MemoryEngine
 from device.engine.port import Container, Engine, WantedContainer
 from device.reconcile.wanted import Place, Wanted, wanted
@@ -62,6 +64,13 @@ class Bench:
     @property
     def place(self) -> Place:
         return Place(device=self.device, registry=self.image.partition("/")[0], intake={}, policy=OWNER)
+
+    @property
+    def files(self) -> Path:
+        """Where the configs and secrets of this engine's containers lie."""
+        assert isinstance(self.engine, DockerEngine)
+        assert self.engine.files.folder is not None
+        return self.engine.files.folder
 
     def name(self, resource: str) -> str:
         return f"hello.{self.instance}.{resource}"

@@ -56,9 +56,13 @@ def config(target: str = "/etc/c", source: str = "c") -> dict[str, Any]:
         (config("etc"), "String should match pattern"),
         (config(source="d"), "services.web.configs: there is no config 'd'"),
         ({"secrets": [{"source": "c", "target": "/x"}]}, "services.web.secrets: there is no secret 'c'"),
-        (config() | {"read_only": True}, "configs: the engine cannot put a file into a service that is"),
-        (config("/run/c") | {"mounts": [{"type": "tmpfs", "target": "/run"}]}, "hidden by the mount of /run"),
-        (config("/dev/c"), "configs: /dev/c would be hidden by the mount of /dev"),
+        (
+            config("/run/c") | {"mounts": [{"type": "tmpfs", "target": "/run", "read_only": True}]},
+            "configs: /run/c would be inside of /run, where no file can be put",
+        ),
+        (config("/m") | {"mounts": [{"type": "tmpfs", "target": "/m/"}]}, "configs: something else is mounted at /m"),
+        ({"configs": [{"source": "c", "target": "/m"}, {"source": "c", "target": "/m"}]}, "something else is mounted"),
+        (config("/dev/c"), "configs: /dev/c would be inside of /dev, where no file can be put"),
         (
             {"update": {"order": "start-first"}, "ports": [{"target": 80, "published": 8080}]},
             "deploy.update_config.order: start-first cannot be, two containers cannot both have the "

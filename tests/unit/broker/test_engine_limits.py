@@ -23,7 +23,7 @@ def on(**keys: Any) -> dict[str, Any]:
 
 ASKED: dict[str, dict[str, Any]] = {
     "annotations": {"annotations": {"a": "b"}},
-    "volumes: recursive": m(type="bind", source="/x", recursive="readonly"),
+    "volumes: recursive writable or readonly": m(type="bind", source="/x", recursive="readonly"),
     "volumes: subpath": m(subpath="x"),
     "tmpfs: uid and gid": m(type="tmpfs", tmpfs_uid=1),
     "networks: mac_address on another than the first": {"networks": {"a": {}, "b": {"mac_address": MAC}}},
@@ -33,7 +33,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "networks: driver_opts": on(driver_opts={"a": "b"}),
     "cgroup": {"cgroup": "private"},
     "device_cgroup_rules": {"device_cgroup_rules": ["c 1:3 mr"]},
-    "gpus": {"device_requests": [{"count": -1}]},
+    "gpus, and devices that a driver hands out": {"device_requests": [{"count": -1}]},
     "domainname": {"domainname": "sea"},
     "runtime": {"runtime": "runc"},
     "memswap_limit: -1": {"memswap_limit": -1},

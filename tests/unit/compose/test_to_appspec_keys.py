@@ -106,14 +106,18 @@ def test_a_service_of_the_app_may_be_joined_and_is_then_started_first(
         ("oom_kill_disable: true", "oom_kill_disable", "without mem_limit"),
         ("deploy: {update_config: {max_failure_ratio: 2}}", "deploy.update_config.max_failure_ratio", "between 0"),
         ("configs: [{source: c, uid: me}]", "configs[0].uid", "must be a number"),
-        ("read_only: true\nconfigs: [c]", "", "read_only"),
-        ("tmpfs: /run\nsecrets: [s]", "", "hidden by the mount of /run"),
+        ("volumes: ['v:/run:ro']\nsecrets: [s]", "secrets", "would be inside of /run, where no file can be put"),
+        ("volumes: ['v:/c']\nconfigs: [c]", "configs", "something else is mounted at /c"),
         ("ports: ['80:80']\ndeploy: {update_config: {order: start-first}}", "deploy.update_config.order", "stop-first"),
     ],
 )  # fmt: skip
 def test_what_no_device_does_is_refused_by_its_name(load_text: Load, lines: str, key: str, message: str) -> None:
     with pytest.raises(Unsupported, match=message) as caught:
-        web(load_text, lines, "configs: {c: {content: x}}\nsecrets: {s: {environment: COMPOSE_PROJECT_NAME}}\n")
+        web(
+            load_text,
+            lines,
+            "configs: {c: {content: x}}\nsecrets: {s: {environment: COMPOSE_PROJECT_NAME}}\nvolumes: {v: }\n",
+        )
     if key:
         assert caught.value.path == f"services.web.{key}"
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from typing import Any
 
 import pytest
 
 from broker.appspec import AppSpec
+from broker.engine_limits import older
 from device.engine.docker_spec import (
-    archive,
     container_options,
     docker_mount,
     endpoint_options,
@@ -20,8 +18,7 @@ from device.engine.docker_spec import (
     with_later_host_options,
     with_later_options,
 )
-from device.engine.limits import older
-from device.engine.port import FileInside, WantedContainer
+from device.engine.port import WantedContainer
 from device.reconcile.wanted import wanted
 from tests.harness.apps import PLACE, section, service
 from tests.wire.examples import LATER_SPEC
@@ -131,13 +128,6 @@ def test_every_pool_of_a_network_is_told() -> None:
         ],
         "Options": {"a": "b"},
     }
-
-
-def test_an_archive_holds_the_files_and_no_folder_whose_owner_it_would_change() -> None:
-    data = archive([FileInside("/etc/a", b"a", 1, 2, 0o400), FileInside("/b", b"")])
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        members = [(m.name, m.size, m.uid, m.gid, m.mode, m.isfile()) for m in tar.getmembers()]
-    assert members == [("etc/a", 1, 1, 2, 0o400, True), ("b", 0, 0, 0, 0o444, True)]
 
 
 def test_versions_are_compared_as_numbers() -> None:

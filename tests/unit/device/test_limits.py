@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from device.engine.limits import LIMITS, PODMAN_DIFFERS, keys_left_out, left_out, network_left_out
+from broker.engine_limits import LIMITS, keys_left_out
+from device.engine.limits import PODMAN_DIFFERS, left_out, network_left_out
 from device.engine.port import WantedContainer, WantedNetwork
 from device.reconcile.wanted import wanted
 from tests.harness.apps import PLACE, section, service
