@@ -101,6 +101,8 @@ def _noun(arguments: tuple[Any, ...]) -> str:
     if not arguments:
         return ""
     first = arguments[0]
+    if hasattr(first, "service") and hasattr(first, "name"):
+        _SERVICE_OF[str(first.name)] = str(first.service)  # what it is started by
     for attribute in ("service", "resource"):
         if hasattr(first, attribute):
             return str(getattr(first, attribute))
