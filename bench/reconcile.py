@@ -99,7 +99,8 @@ def one_round(contender: Any, samples: Samples, facts: dict[str, Any]) -> None:
         contender.down()
         watch.until(lambda events: any(e[1] == "network destroy" for e in events), f"{contender.name} down")
         samples["down"][contender.name].append(max(watch.times("network destroy").values()) - began)
-        settle(contender)
+        if isinstance(contender, WorkerUnderTest):
+            contender.until_gone()
     finally:
         watch.close()
 
@@ -127,10 +128,11 @@ def no_ops(contenders: list[Any], worker: WorkerUnderTest, samples: Samples) -> 
     worker.up(1)
     worker.until_settled()
     for _ in range(20):
+        worker.converged_reconciler()
         samples["no-op"]["raw"].append(timed(worker.raw_list))
         samples["no-op"][worker.name].append(timed(worker.no_op))
     worker.down()
-    worker.until_settled()
+    worker.until_gone()
 
 
 def deaths(worker: WorkerUnderTest, samples: Samples, count: int) -> None:
@@ -153,7 +155,7 @@ def deaths(worker: WorkerUnderTest, samples: Samples, count: int) -> None:
     finally:
         watch.close()
     worker.down()
-    worker.until_settled()
+    worker.until_gone()
 
 
 def composes(folder: Path, images: Images, v2: str | None) -> list[Compose]:

@@ -21,10 +21,17 @@ import paho.mqtt.client as mqtt
 
 from bench.contenders import Watch
 from broker.channels import PRESENCE, STATUS, SYNC, match
+from broker.clock import SystemClock
 from broker.codec import open_sealed, seal
-from broker.messages import AppSection, Conn, Generation, Status, Sync
+from broker.messages import AppSection, Conn, DesiredState, Generation, Status, Sync
+from broker.policy import Policy
 from broker.signing import MacKey
+from device.checked_file import CheckedFile
 from device.engine.docker import DockerEngine
+from device.mailbox import Mailbox
+from device.reconcile.journal import Journal
+from device.reconcile.loop import RESYNC_S, Reconciler
+from device.reconcile.wanted import Place
 from tests.chaos.rig.judge import engine_socket
 from tests.chaos.rig.lonely import LonelyDevice
 from tests.harness.engine import remove_everything
@@ -55,6 +62,7 @@ class WorkerUnderTest:
         self.filter = f"io.skerry.device={self.device.ref.device}"
         self.mark = self.instance
         self._syncs = 0
+        self._round: Callable[[], float] | None = None
         self._statuses: list[tuple[float, Status]] = []
         self._changed = threading.Condition()
         self._ingest, self._publisher = self._connect("svc.ingest"), self._connect("svc.publisher")
@@ -85,6 +93,17 @@ class WorkerUnderTest:
 
     def down(self) -> None:
         self._publish()
+
+    def until_gone(self) -> None:
+        """Wait until nothing of the app is there."""
+        self._until(self._is_settled, "the worker at rest")
+        deadline = time.monotonic() + PATIENCE_S
+        while self._engine.containers(all=True, filters={"label": self.filter}) or self._engine.networks(
+            filters={"label": self.filter}
+        ):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the app does not go away")
+            time.sleep(0.05)
 
     def end(self) -> None:
         self.process.terminate()
@@ -149,7 +168,52 @@ class WorkerUnderTest:
         return found
 
     def no_op(self) -> None:
-        self.raw_list()
+        """Do a round as the worker does it when something woke it and nothing is to be done."""
+        self.converged_reconciler()()
+
+    def converged_reconciler(self) -> Callable[[], float]:
+        """Return a round of reconcile on what the worker has brought up, in this process, at rest."""
+        if self._round is None:
+            self._round = self._built_round()
+        return self._round
+
+    def _built_round(self) -> Callable[[], float]:
+        (copy := self._folder / "journal").write_bytes((self.device.paths.ledger / "journal").read_bytes())
+        desired = DesiredState(
+            org=self.device.ref.org,
+            device=self.device.ref.device,
+            era=1,
+            generation=1,
+            issued_ms=0,
+            apps=(self.app(1),),
+        )
+        mailbox = Mailbox()
+        mailbox.put(desired)
+        self.calls = DockerEngine(device=self.device.ref.device)
+        reconciler = Reconciler(
+            engine=self.calls,
+            mailbox=mailbox,
+            journal=Journal(CheckedFile(copy)),
+            policy=Policy(),
+            registry=self._registry,
+            clock=SystemClock(),
+            place_for=lambda sections: Place(device=self.device.ref.device, registry=self._registry, intake={}),
+            token_for=lambda image: "",
+            report=lambda report: None,
+            progress=lambda instance, done, total: None,
+            observed=lambda apps, observed: None,
+        )
+        reconciler.journal.load()
+
+        def once() -> float:
+            return reconciler._guarded_round(desired)
+
+        deadline = time.monotonic() + PATIENCE_S
+        while once() < RESYNC_S / 2:
+            if time.monotonic() > deadline:
+                raise TimeoutError("a reconciler beside the worker's does not come to rest")
+            time.sleep(0.1)
+        return once
 
     def _container(self, service: str) -> str:
         labels = [self.filter, f"io.skerry.service={service}"]

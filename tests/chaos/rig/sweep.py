@@ -66,8 +66,8 @@ def sweep(island: Island, tally: Tally, *, kills: int | None, random_times: bool
         every = [random.choice(every) for _ in range(kills)] if kills > len(every) else random.sample(every, kills)
     for kind, point in every:
         to = "broken" if kind == "broken" else _next(island)
-        if random_times and random.random() < 0.3:
-            tally.add(island.update(to, None, after_s=0.2 + random.random() * 5.0), quiet=quiet)
+        if random_times and random.random() < 0.5:
+            tally.add(island.update(to, None, after_s=0.3 + random.random() * 3.0), quiet=quiet)
         else:
             outcome = island.update(to, point)
             for _ in range(TRIES - 1):
