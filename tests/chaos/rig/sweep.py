@@ -15,6 +15,7 @@ from tests.chaos.rig.island import Island, Outcome, Point
 from tests.harness.servers import use_unpacked_servers
 
 TRIES = 3  # for a point that was not passed in an update, before it counts as not hit
+GOOD = ("one", "two")  # releases that work
 
 
 @dataclass
@@ -36,6 +37,10 @@ class Tally:
                 file=sys.stderr,
                 flush=True,
             )
+
+    @property
+    def kills(self) -> int:
+        return sum(outcome.landed for outcome in self.outcomes)
 
     @property
     def faults(self) -> list[Outcome]:
@@ -62,22 +67,33 @@ def sweep(island: Island, tally: Tally, *, kills: int | None, random_times: bool
     plans: dict[str, list[Point]] = {"good": _unique(island, _next(island)), "broken": _unique(island, "broken")}
     tally.points = sum(len(points) for points in plans.values())
     every = [(kind, point) for kind, points in plans.items() for point in points]
-    if kills is not None:
-        every = [random.choice(every) for _ in range(kills)] if kills > len(every) else random.sample(every, kills)
-    for kind, point in every:
-        to = "broken" if kind == "broken" else _next(island)
+    random.shuffle(every)
+    if kills is None:
+        for kind, point in every:
+            _until_hit(island, kind, point, tally, quiet=quiet)
+        return
+    while tally.kills < kills and len(tally.outcomes) < TRIES * kills and island.running in GOOD:
+        kind, point = random.choice(every)
         if random_times and random.random() < 0.5:
-            tally.add(island.update(to, None, after_s=0.3 + random.random() * 3.0), quiet=quiet)
+            after_s = 0.3 + random.random() * 3.0
+            tally.add(island.update(_target(island, kind), None, after_s=after_s), quiet=quiet)
         else:
-            outcome = island.update(to, point)
-            for _ in range(TRIES - 1):
-                if outcome.landed or outcome.fault or kills is not None:
-                    break
-                tally.add(outcome, quiet=quiet)  # steps that run side by side pass in another order: once more
-                outcome = island.update(to if to == "broken" else _next(island), point)
-            tally.add(outcome, quiet=quiet)
-        if island.running not in ("one", "two"):
+            tally.add(island.update(_target(island, kind), point), quiet=quiet)
+
+
+def _until_hit(island: Island, kind: str, point: Point, tally: Tally, *, quiet: bool) -> None:
+    """Try one point; again where it was not passed, as steps that run side by side pass in another order."""
+    for _ in range(TRIES):
+        if island.running not in GOOD:
             return  # nothing later could be judged
+        outcome = island.update(_target(island, kind), point)
+        tally.add(outcome, quiet=quiet)
+        if outcome.landed:
+            return
+
+
+def _target(island: Island, kind: str) -> str:
+    return "broken" if kind == "broken" else _next(island)
 
 
 def _next(island: Island) -> str:
