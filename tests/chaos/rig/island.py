@@ -119,7 +119,7 @@ class Island:
             self._trace.unlink(missing_ok=True)
             self._start()
             settled = self._until_dead_or(lambda: self._settled(None))
-            with self.planted(service="api", image="two") if self.sabotaged else contextlib.nullcontext():
+            with self._sabotage() if self.sabotaged else contextlib.nullcontext():
                 found = self.verdict()
             recovered, fault = found.release, found.why
             if settled:
@@ -156,6 +156,17 @@ class Island:
     def container(self, service: str) -> str:
         labels = [f"{judging.LABEL}={self.device.ref.device}", f"{judging.SERVICE_LABEL}={service}"]
         return str(self._client.containers(all=True, filters={"label": labels})[0]["Id"])
+
+    @contextlib.contextmanager
+    def _sabotage(self) -> Iterator[None]:
+        """Plant a mixture while the worker, which would mend it, stands still."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            with self.planted(service="api", image="two"):
+                yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def planted(self, *, service: str, image: str, beside: bool = False) -> Iterator[None]:
