@@ -69,7 +69,7 @@ def test_the_judge_sees_a_stopped_container(place: Island) -> None:
 
 
 def test_the_judge_sees_a_planted_mixture(place: Island) -> None:
-    with place.planted(service="api", image="two"):
+    with place.planted(service="api", image="broken"):
         assert place.verdict().release == "mixed"
 
 

@@ -66,7 +66,7 @@ class Island:
         }
         self.ids: dict[str, str] = {}
         for name, image in self.images.items():
-            client.pull(image.partition("@")[0], tag=image.partition("@")[2], auth_config={"registrytoken": "none"})
+            self._pull(name)
             self.ids[name] = judging.image_id(image, path=self._engine)
         self.running = ""
         self.sabotaged = False  # a fault of our own making after every recovery: then each must be noticed
@@ -163,7 +163,7 @@ class Island:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
-            with self.planted(service="api", image="two"):
+            with self.planted(service="api", image="broken"):  # the one that never runs for long
                 yield
         finally:
             self._process.send_signal(signal.SIGCONT)
@@ -172,6 +172,7 @@ class Island:
     def planted(self, *, service: str, image: str, beside: bool = False) -> Iterator[None]:
         """Put a container of another image in a service's place, or beside it, while no worker is there to mend it."""
         real = self.container(service)
+        self._pull(image)
         labels = self._client.inspect_container(real)["Config"]["Labels"]
         made = self._client.create_container(self.ids[image], ["/bin/busybox", "sleep", "60"], labels=labels)["Id"]
         self._client.start(made)
@@ -242,6 +243,10 @@ class Island:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def _pull(self, name: str) -> None:
+        repository, _, digest = self.images[name].partition("@")
+        self._client.pull(repository, tag=digest, auth_config={"registrytoken": "none"})
 
     def _forget_image(self, name: str) -> None:
         with contextlib.suppress(DockerException):  # the running release's image is in use, and stays
