@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 STALLED_S = 30.0  # without a byte while one is waited for
-LOCAL_S = 600.0  # while the engine unpacks what has come: a slow disk can be busy with one layer for minutes
+LOCAL_S = 600.0  # while the engine unpacks, or has a layer wait for its other pulls: a slow disk is busy for minutes
 BLIND_S = 600.0  # Podman says only which layer it has begun, so a long silence may be a large layer
-_FETCHING = {"Pulling fs layer", "Waiting", "Downloading"}
+_FETCHING = {"Pulling fs layer", "Downloading"}
 _FETCHED = {"Verifying Checksum", "Download complete", "Extracting", "Pull complete"}
 
 

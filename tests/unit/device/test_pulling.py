@@ -60,8 +60,13 @@ def test_a_disk_that_is_slow_to_unpack_has_more_time() -> None:
     pulling = heard(layer("a", "Downloading", 10, 100), layer("a", "Extracting", 1, 100))
     assert not pulling.is_stalled(2 + LOCAL_S)
     assert pulling.is_stalled(3 + LOCAL_S)
-    pulling = heard(layer("b", "Waiting"), layer("a", "Extracting", 1, 100))
+    pulling = heard(layer("b", "Downloading", 1, 100), layer("a", "Extracting", 1, 100))
     assert pulling.is_stalled(3 + STALLED_S)
+
+
+def test_a_layer_that_waits_for_the_engines_other_pulls_is_no_stall() -> None:
+    pulling = heard(layer("a", "Pulling fs layer"), layer("a", "Waiting"))
+    assert not pulling.is_stalled(2 + LOCAL_S)
 
 
 def test_podman_tells_only_which_layer_it_has_begun() -> None:
