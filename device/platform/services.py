@@ -57,18 +57,19 @@ class Platform:
         self, sections: Sequence[AppSection], *, with_intake: Collection[str]
     ) -> dict[tuple[str, Asked], Fitting]:
         """Return what the containers of these apps are fitted with, all of it there."""
-        asking = {
-            s.instance: {what for service in s.spec.services.values() for what in asked(service)} for s in sections
-        }
+        asking: dict[str, set[Asked]] = {}
+        for section in sections:  # several of one app: the newest, the one that runs, the one to go back to
+            asking.setdefault(section.instance, set()).update(_asked(section))
         locking = [instance for instance, wishes in asking.items() if "lock" in wishes]
         self._locks.prepare(locking, with_keys=set(locking) & set(with_intake))
-        self._redis.ensure([i for i, wishes in asking.items() if "redis" in wishes and self._takes_redis(i)])
+        caching = [instance for instance, wishes in asking.items() if "redis" in wishes and self._takes_redis(instance)]
+        self._redis.ensure(caching)
         made: dict[tuple[str, Asked], Fitting] = {}
         for instance in locking:
             folder = BindOrVolume("bind", locks.INSIDE, source=str(self._locks.folder(instance)))
             environment = locks.environment(instance, with_key=instance in with_intake)
             made[instance, "lock"] = Fitting(environment, (folder,))
-        for instance in self._with_redis:
+        for instance in caching:
             folder = BindOrVolume("bind", app_redis.INSIDE, source=str(self._redis.folder(instance)), read_only=True)
             made[instance, "redis"] = Fitting(self._redis.environment(), (folder,))
         showing = {s.instance for s in sections if "display" in asking[s.instance] and self._may_display(s)}

@@ -17,9 +17,7 @@ from device.telemetry.connection import Client
 
 log = logging.getLogger(__name__)
 
-PART = (
-    0.65  # of the intake's memory for all shares; the rest is for connections, marks and what the server itself needs
-)
+PART = 0.65  # of the intake's memory, for all shares; the rest is for connections and the server itself
 LOCK_BYTES_MAX = 64 * 1024  # of a lock: no fitting one is as large, and nobody moves it away
 AGAIN = Backoff(first_s=1.0, max_s=60.0)
 LOOK_S = 0.5  # at most so often is looked whether one may be let in whose wait is over

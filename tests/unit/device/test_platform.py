@@ -159,3 +159,13 @@ def test_what_is_kept_is_told_until_it_is_let_go() -> None:
     assert made.holding == {"iaaaaaaaaaaa", "ibbbbbbbbbbb"}
     made.keep_only(["iaaaaaaaaaaa"])
     assert made.holding == {"iaaaaaaaaaaa"}
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_an_app_is_fitted_for_all_its_releases_that_may_run(newest_first: bool) -> None:
+    releases = [app(lock=True, redis=True, display="auto"), app()]
+    folders = Folders()
+    made = platform(folders)
+    fittings = made.fittings(releases if newest_first else releases[::-1], with_intake=())
+    assert {what for _, what in fittings} == {"lock", "redis", "display"}
+    assert (folders.locks, folders.servers) == ({"iaaaaaaaaaaa"}, {"iaaaaaaaaaaa"})
