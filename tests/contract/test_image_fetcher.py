@@ -28,6 +28,7 @@ from tests.harness.images import BuiltImage, built, layer_tar, noise, upload
 from tests.harness.servers import free_port
 
 GIB = 1024**3
+EVERY_ENGINE = pytest.mark.parametrize("bench", ["docker", "podman"], indirect=True)
 
 
 class Bench:
@@ -102,7 +103,9 @@ class Bench:
         if not self.engine.has_image(self.name(image)):
             return False
         found = self.client.inspect_image(self.name(image))
-        return bool(found["Id"] == digest(image.config) and self.name(image) in found["RepoDigests"])
+        return bool(
+            found["Id"].removeprefix("sha256:") == digest(image.config)[7:] and self.name(image) in found["RepoDigests"]
+        )
 
     def forget(self, image: BuiltImage) -> None:
         self.client.remove_image(self.name(image), force=True)
@@ -112,10 +115,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Everything between a registry and an engine: Docker, or the one that a test names."""
     monkeypatch.setattr(transfer, "RETRY", Backoff(first_s=0.01, max_s=0.05))
-    client = docker_client()
-    with registry(tmp_path) as address, device_engine() as engine:
+    url = request.getfixturevalue("podman") if getattr(request, "param", "") == "podman" else None
+    client = docker_client(url)
+    with registry(tmp_path) as address, device_engine(url) as engine:
         made = Bench(tmp_path / "images", address, engine, client)
         try:
             yield made
@@ -125,6 +130,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
             client.close()
 
 
+@EVERY_ENGINE
 @pytest.mark.parametrize("packing", ["gzip", "zstd", "plain"])
 def test_an_image_arrives_as_it_was_built_whatever_its_layers_are_packed_by(bench: Bench, packing: str) -> None:
     image = bench.image(0, packing)
@@ -137,6 +143,7 @@ def test_an_image_arrives_as_it_was_built_whatever_its_layers_are_packed_by(benc
     bench.client.remove_container(made["Id"], force=True)
 
 
+@EVERY_ENGINE
 def test_of_the_next_release_only_what_is_new_is_fetched(bench: Bench) -> None:
     first, second = bench.image(0), bench.image(1)
     bench.fetch(first)
@@ -144,6 +151,7 @@ def test_of_the_next_release_only_what_is_new_is_fetched(bench: Bench) -> None:
     assert bench.holds(second)
 
 
+@EVERY_ENGINE
 def test_what_the_engine_holds_of_an_image_is_not_fetched_for_another(bench: Bench) -> None:
     first, second = bench.image(0), bench.image(1)
     dropping = bench.reborn(keep_blobs=False)
@@ -154,6 +162,7 @@ def test_what_the_engine_holds_of_an_image_is_not_fetched_for_another(bench: Ben
     assert not bench.blob(second.layers[0]).exists()
 
 
+@EVERY_ENGINE
 def test_an_image_that_the_engine_lost_comes_back_without_any_link(bench: Bench) -> None:
     image = bench.image(0)
     bench.fetch(image)
@@ -235,6 +244,7 @@ def test_blobs_that_are_only_kept_are_given_up_for_room(bench: Bench) -> None:
     assert bench.holds(second)
 
 
+@EVERY_ENGINE
 def test_the_release_that_runs_and_the_one_before_it_stay_and_no_other(bench: Bench) -> None:
     images = [bench.image(number) for number in range(3)]
     for image in images:

@@ -65,12 +65,11 @@ def acme_ref(stage: Stage) -> DeviceRef:
     return DeviceRef(stage.device.identity["org"], stage.device.id)
 
 
-def acme_image(stage: Stage) -> dict[str, Any]:
-    spec = stage.cli("app", "show", "hello")
-    namespace = str(spec["namespace"])
-    services = stage.show()["status"]["instances"][0]["services"]
-    digest = str(services[0]["image"]).partition("@")[2]
-    return {"repository": f"{namespace}/{services[0]['name']}", "digest": digest}
+def acme_image(other: Other) -> dict[str, Any]:
+    """Return an image of the first organisation as it lies in the registry."""
+    services = other.acme.get("/v1/apps/hello/releases/latest").json()["spec"]["services"]
+    image: dict[str, Any] = services["sensor"]["image"]
+    return image
 
 
 def test_lists_show_nothing_of_the_other_organisation(stage: Stage, other: Other) -> None:
@@ -107,14 +106,14 @@ def test_an_ordinary_user_cannot_make_organisations(other: Other) -> None:
 
 
 def test_a_user_gets_no_token_for_the_other_organisations_images(stage: Stage, other: Other) -> None:
-    image = acme_image(stage)
+    image = acme_image(other)
     body = {"repositories": [image["repository"]], "actions": ["pull"]}
     assert other.acme.post("/v1/registry/token", json=body).status_code == 200
     assert other.api.post("/v1/registry/token", json=body).status_code in (403, 404)
 
 
 def test_a_device_gets_no_token_for_the_other_organisations_images(stage: Stage, other: Other) -> None:
-    image = acme_image(stage)
+    image = acme_image(other)
     identity = other.device.state / "identity"
     client = CloudClient(str(stage.cloud.facts["api"]), ca=identity / "ca.crt")
     signer = Signer((identity / "identity.seed").read_bytes())
@@ -125,7 +124,7 @@ def test_a_device_gets_no_token_for_the_other_organisations_images(stage: Stage,
 
 
 def test_knowing_a_digest_is_not_access_to_the_image(stage: Stage, other: Other) -> None:
-    image = acme_image(stage)
+    image = acme_image(other)
     registry = f"http://{stage.cloud.facts['registry']}"
     path = f"{registry}/v2/{image['repository']}/manifests/{image['digest']}"
     accept = "application/vnd.docker.distribution.manifest.v2+json"
