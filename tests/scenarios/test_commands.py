@@ -76,7 +76,7 @@ def ask(stage: Stage, *words: str) -> str:
 
 
 def command(stage: Stage, name: str) -> dict[str, Any]:
-    return dict(stage.cli("command", "show", name))
+    return stage.api(f"/v1/commands/{name}")
 
 
 def ended(stage: Stage, name: str) -> str:

@@ -26,7 +26,6 @@ def test_a_message_kind_that_never_arrives_for_a_while_holds_nothing_up_for_good
     stage.until(lambda: stage.written() > written + 10, "the app goes on writing")
     proxy.drop = nothing
     stage.settle(kind.replace("/", "-"))
-    assert stage.audited().holds
 
 
 @pytest.mark.timeout(600)
@@ -36,10 +35,9 @@ def test_half_of_all_messages_lost_for_long_only_makes_it_slower(stage: Stage) -
     for greeting in ("half-one", "half-two"):
         stage.deploy(greeting=greeting)
         stage.settle(greeting, timeout_s=200.0)
-    lost = sum(proxy.dropped.values())
-    assert stage.audited().holds
+    assert sum(proxy.dropped.values()) > 20
+    assert stage.audited().holds, "of all that was written while anything was lost, each sample is stored once"
     proxy.drop = nothing
-    assert lost > 20
 
 
 def _proxy(stage: Stage) -> MqttProxy:
