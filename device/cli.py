@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from broker.errors import Passing, Refused, SkerryError
+from broker.errors import Refused, SkerryError
 from device.config import Identity, Paths, read_identity, read_owner
 from device.ledger import Accepted
 
@@ -162,30 +161,17 @@ def plan(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 @app.command()
 def doctor(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """Say what this device has, what it lacks, and how to get it. Changes nothing."""
-    from device.engine.docker import DockerEngine
+    from device.doctor import findings
 
-    findings: list[tuple[str, bool, str]] = []
-    for program, package in (("redis-server", "redis-server"), ("setpriv", "util-linux")):
-        where = shutil.which(program)
-        findings.append((program, where is not None, where or f"install the package {package}"))
-    try:
-        owner = read_owner(Paths(state).owner)
-        findings.append(("device.toml", True, "read" if Paths(state).owner.exists() else "none: defaults hold"))
-        info = DockerEngine(device="none", url=owner.engine).info()
-        findings.append(("engine", True, f"{info.name} {info.version}, API {info.api}, {info.arch}"))
-    except SkerryError as error:
-        findings.append(("engine" if isinstance(error, Passing) else "device.toml", False, str(error)))
-    try:
-        identity, _ = read_identity(Paths(state))
-        findings.append(("identity", True, f"{identity.name} ({identity.device})"))
-    except Refused as error:
-        findings.append(("identity", False, str(error)))
+    found = list(findings(Paths(state)))
     if as_json:
-        print(json.dumps([{"what": what, "ok": ok, "message": message} for what, ok, message in findings]))
+        print(json.dumps([each.plain() for each in found]))
     else:
-        for what, ok, message in findings:
-            print(f"{'ok     ' if ok else 'missing'}  {what:14} {message}")
-    raise typer.Exit(0 if all(ok for _, ok, _ in findings) else EXIT_REFUSED)
+        for each in found:
+            print(f"{'ok     ' if each.ok else 'missing'}  {each.what:16} {each.message}")
+            for detail in each.details:
+                print(f"{'':26} {detail}")
+    raise typer.Exit(0 if all(each.ok for each in found) else EXIT_REFUSED)
 
 
 @app.command()

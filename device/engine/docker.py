@@ -68,6 +68,11 @@ class DockerEngine:
         self._closed = False
 
     @property
+    def address(self) -> str:
+        """Where the engine is looked for, whether it answers or not."""
+        return self._connection.url
+
+    @property
     def _is_podman(self) -> bool:
         return self._connection.kind.name == "podman"
 

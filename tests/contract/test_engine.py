@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import requests
 
 from broker.appspec import Hook, Restart
 from device.engine.docker import DockerEngine
@@ -104,6 +106,21 @@ def test_the_list_of_containers_alone_says_what_the_snapshot_says(every: Bench) 
     seen = every.engine.observe()
     assert every.engine.containers() == seen.containers
     assert every.engine.resources() == (seen.networks, seen.volumes)
+
+
+def test_looking_again_costs_one_call(real: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    real.run(healthcheck={"test": ["CMD", "/bin/busybox", "true"], "interval_ms": 60_000})
+    real.engine.containers()
+    asked: list[object] = []
+    send = requests.Session.send
+
+    def counted(session: requests.Session, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        asked.append(request.url)
+        return send(session, request, **how)
+
+    monkeypatch.setattr(requests.Session, "send", counted)
+    real.engine.containers()
+    assert len(asked) == 1
 
 
 def test_a_replica_is_seen_with_its_number(every: Bench) -> None:
