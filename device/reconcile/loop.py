@@ -88,6 +88,7 @@ class Reconciler:
         )
         self._event = threading.Event()
         self._failures = 0
+        self._pending: list[tuple[Request, Answer]] = []  # taken, and not carried out while the engine is away
 
     # --- any thread
 
@@ -143,10 +144,11 @@ class Reconciler:
         sections = {section.instance: section for section in desired.apps}
         aims = self._apps.aims(sections)
         place = self.place_for([section for aim in aims for section in aim.sections])
+        self._pending += self._requests.taken()  # before the look: what is asked later was asked of a later world
         snapshot = self._look()
         for instance in sections:
             self._asked.forget_done(instance, snapshot.runs)
-        self._take_requests(sections, snapshot)
+        self._answer_requests(sections, snapshot)
         turns = [self._apps.turn(aim, snapshot, place) for aim in aims]
         gone = [self._apps.remove(name, snapshot) for name in _unwanted(snapshot, sections)]
         self._apps.forget_others(frozenset(sections), frozenset(turn.instance for turn in gone))
@@ -173,9 +175,11 @@ class Reconciler:
         """Return whether a look should go beyond the list: something may have happened between two lists."""
         return container.state != "exited" and (event or self._apps.is_on_trial(container.instance))
 
-    def _take_requests(self, sections: dict[str, AppSection], snapshot: Snapshot) -> None:
-        for request, answer in self._requests.taken():
+    def _answer_requests(self, sections: dict[str, AppSection], snapshot: Snapshot) -> None:
+        while self._pending:
+            request, answer = self._pending[0]
             answer(*self._carried_out(request, sections, snapshot))
+            self._pending.pop(0)
 
     def _carried_out(self, request: Request, sections: dict[str, AppSection], snapshot: Snapshot) -> tuple[bool, str]:
         match request:

@@ -80,6 +80,39 @@ def test_a_restart_that_was_taken_is_carried_out_although_the_worker_is_killed(s
     assert stage.engine.by_id[key].state == "running"
 
 
+def test_a_request_is_not_judged_by_a_look_that_was_before_it(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    answers: list[bool] = []
+    stage.engine.become("web", "exited")
+    real = stage.engine.containers
+
+    def looked() -> Any:
+        seen = real()
+        if not answers and seen[0].state == "exited":  # the engine starts it again while the list travels
+            stage.engine.become("web", "running")
+            stage.reconciler.ask(Restart(INSTANCE), lambda ok, message: answers.append(ok))
+        return seen
+
+    stage.engine.containers = looked  # type: ignore[method-assign]
+    stage.mailbox.poke()
+    stage.turns(3)
+    assert answers == [True]
+
+
+def test_a_request_waits_for_an_engine_that_is_away_and_is_answered_once(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.engine.available = False
+    answers: list[bool] = []
+    stage.reconciler.ask(Restart(INSTANCE), lambda ok, message: answers.append(ok))
+    stage.turns(3)
+    assert answers == []
+    stage.engine.available = True
+    stage.turns(3)
+    assert answers == [True]
+
+
 def test_a_stopped_app_stays_stopped_over_a_restart_of_everything(stage: Stage) -> None:
     stage.want(ONE)
     stage.settle()
