@@ -20,8 +20,6 @@ REPLACED: frozenset[Pattern] = frozenset(
         ("services", "*", "command"),
         ("services", "*", "entrypoint"),
         ("services", "*", "healthcheck", "test"),
-        ("services", "*", "ulimits", "*"),
-        ("services", "*", "build", "ulimits", "*"),
     }
 )
 

@@ -223,11 +223,17 @@ def test_environment_files_come_before_the_environment(load_service: LoadService
 
 def test_variables_in_environment_files_see_the_service_and_earlier_files(load_service: LoadService) -> None:
     service = load_service(
-        "env_file: [a.env, b.env]\nenvironment: {OWN: own, A: last}",
-        files={"a.env": "A=first\nF=file\n", "b.env": "B=$OUTER-$OWN-$F-$A\n"},
-        environment={"OUTER": "outer", "F": "outside"},
+        "env_file: [a.env, b.env]\nenvironment: {OWN: own, BOTH: own, A: last}",
+        files={"a.env": "A=first\nF=file\n", "b.env": "B=$OUTER-$OWN-$BOTH-$F-$A\n"},
+        environment={"OUTER": "outer", "F": "outside", "BOTH": "outside"},
     )
-    assert service.environment == {"OWN": "own", "A": "last", "F": "file", "B": "outer-own-outside-last"}
+    assert service.environment == {
+        "OWN": "own",
+        "BOTH": "own",
+        "A": "last",
+        "F": "file",
+        "B": "outer-own-outside-outside-last",
+    }
 
 
 def test_a_raw_environment_file_is_not_touched(load_service: LoadService) -> None:

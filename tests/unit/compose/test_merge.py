@@ -44,6 +44,12 @@ def both(base: str, over: str) -> Plain:
         ("networks: {a: {aliases: [x]}}", "networks: [a]", {"networks": {"a": {"aliases": ["x"]}}}),
         ("volumes: ['a:/x', 'b:/y']", "volumes: ['c:/x']", {"volumes": [*("c:/x", "b:/y")]}),
         (
+            "ulimits: {nofile: {soft: 1, hard: 2}}",
+            "ulimits: {nofile: {soft: 0}}",
+            {"ulimits": {"nofile": {"soft": 0, "hard": 2}}},
+        ),
+        ("ulimits: {nofile: {soft: 1, hard: 2}}", "ulimits: {nofile: 3}", {"ulimits": {"nofile": 3}}),
+        (
             "ulimits: {nofile: 1}",
             "ulimits: {nofile: {soft: 1, hard: 2}}",
             {"ulimits": {"nofile": {"soft": 1, "hard": 2}}},
