@@ -65,6 +65,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _wait(self, rest: bytes) -> int:
         """Return how many bytes were sent meanwhile."""
         self.registry.is_half_way.set()
+        try:
+            return self._drip(rest)
+        except ConnectionError:  # closed with bytes of ours unread: a reset instead of an end
+            self.registry.was_left.set()
+            raise
+
+    def _drip(self, rest: bytes) -> int:
         sent = 0
         while not self.registry.go.wait(0.05):
             readable, _, _ = select.select([self.connection], [], [], 0)

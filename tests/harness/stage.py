@@ -71,14 +71,19 @@ class Stage:
 
     # --- deeds
 
-    def push(self, *, greeting: str = "one", revision: str = "1", cli: Cli | None = None) -> str:
+    def push(
+        self, *, greeting: str = "one", revision: str = "1", image: str | None = None, cli: Cli | None = None
+    ) -> str:
         folder = hello_folder(self.folder / "hello")
+        if image is not None:  # another one than before
+            with (folder / "web.sh").open("a") as script:
+                script.write(f"# {image}\n")
         variables = {"GREETING": greeting, "REVISION": revision, "HELLO_PORT": str(self.page_port)}
         return str((cli or self.cli)("app", "push", str(folder), environment=variables)["release"])
 
-    def deploy(self, *, greeting: str = "one", revision: str = "1") -> str:
+    def deploy(self, *, greeting: str = "one", revision: str = "1", image: str | None = None) -> str:
         """Push and deploy a release; do not wait."""
-        release = self.push(greeting=greeting, revision=revision)
+        release = self.push(greeting=greeting, revision=revision, image=image)
         self.cli("deploy", "hello")
         return release
 

@@ -20,7 +20,7 @@ def test_a_message_kind_that_never_arrives_for_a_while_holds_nothing_up_for_good
     if kind == "dn/trust":
         stage.device.link.cut()  # a trust document is sent when the device subscribes
         stage.device.link.restore()
-    stage.deploy(greeting=kind.replace("/", "-"))
+    stage.deploy(greeting=kind.replace("/", "-"), image=kind)  # only of a new image there is progress
     stage.until(lambda: proxy.dropped[kind] > dropped, f"{kind} is dropped")
     written = stage.written()
     stage.until(lambda: stage.written() > written + 10, "the app goes on writing")

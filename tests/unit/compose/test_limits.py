@@ -13,8 +13,9 @@ import pytest
 SECONDS_MAX = 1.0  # of processor time, from the call to the refusal: other work on the machine does not count
 BYTES_MAX = 200 * 1024 * 1024
 
+# The most that the process ever held is read from where exec resets it: ru_maxrss is inherited from the parent.
 CODE = """
-import json, pathlib, resource, sys, time
+import json, pathlib, re, sys, time
 from broker.errors import Refused
 from compose.load import load
 started = time.process_time()
@@ -24,7 +25,8 @@ try:
 except Refused as error:
     message = str(error)
 took = time.process_time() - started
-print(json.dumps([message, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+held_kib = int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+print(json.dumps([message, took, held_kib * 1024]))
 """
 
 
