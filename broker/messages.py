@@ -19,6 +19,7 @@ from broker.ids import AppId, DeviceId, Digest, InstanceId, Name, OrgId
 from broker.policy import Grants, Policy
 
 RANGES_MAX = 32
+MIRRORS_MAX = 8
 TRUST_CHAIN_MAX = 16
 PLAN_LINES_MAX = 64  # of one app: three lines a service cover twenty services; the rest is counted in the last line
 
@@ -29,6 +30,10 @@ Token = Annotated[str, StringConstraints(pattern=_WORD)]
 Sentence = Annotated[str, StringConstraints(max_length=2000)]
 StreamName = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[a-z0-9][a-z0-9_-]{0,62}$")]
 Range = tuple[Count, Count]
+Hour = Annotated[int, Field(ge=0, le=24)]
+Mirror = Annotated[  # a base URL: /v2/<repository>/blobs/<digest> follows
+    str, StringConstraints(max_length=200, pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~-]+)*/?$")
+]
 
 
 def is_token(text: str) -> bool:
@@ -84,14 +89,17 @@ class Instant(Part):
 
 
 class LinkPolicy(Part):
-    """What the link may be used for. Reserved: a worker that cannot keep it must say so, not ignore it."""
+    """What the link to the cloud may be used for, and which mirrors are nearer than the cloud's registry.
+
+    `hours` are of UTC, from and to; from 22 to 6 goes over midnight. A window is one stretch of them.
+    """
 
     bytes_per_day: Count | None = None
+    bytes_per_window: Count | None = None
     metered: bool = False
-    hours: tuple[tuple[int, int], ...] = ()
+    hours: Annotated[tuple[tuple[Hour, Hour], ...], Field(max_length=24)] = ()
     without_clock: Literal["open", "closed"] = "open"
-    sources: tuple[str, ...] = ()
-    fetch: Literal["before_stop", "after_stop"] = "before_stop"
+    mirrors: Annotated[tuple[Mirror, ...], Field(max_length=MIRRORS_MAX)] = ()
 
 
 class AppSection(Part):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from broker.appspec import AppSpec
 from broker.canonical import digest_of
 from broker.ids import DeviceRef
-from broker.messages import AppSection, DesiredState
+from broker.messages import AppSection, DesiredState, LinkPolicy
 from broker.policy import Grants
 from cloud.store.rows import Instance
 
@@ -45,9 +45,12 @@ def sections(fleet: Iterable[Placed]) -> tuple[AppSection, ...]:
     return tuple(section(placed) for placed in sorted(fleet, key=lambda placed: placed.instance.instance))
 
 
-def content(apps: Sequence[AppSection]) -> str:
+def content(apps: Sequence[AppSection], link: LinkPolicy | None) -> str:
     """Return the digest of what is asked for, whatever generation asks for it."""
-    return digest_of([app.digest or app.computed_digest() for app in apps])
+    asked = [app.digest or app.computed_digest() for app in apps]
+    if link is None:
+        return digest_of(asked)
+    return digest_of({"apps": asked, "link": link.model_dump(mode="json", exclude_none=True)})
 
 
 def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:
@@ -60,7 +63,9 @@ def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:
     return 1 + max(stored, believed)
 
 
-def state(device: DeviceRef, apps: tuple[AppSection, ...], *, era: int, generation: int, now_ms: int) -> DesiredState:
+def state(
+    device: DeviceRef, apps: tuple[AppSection, ...], link: LinkPolicy | None, *, era: int, generation: int, now_ms: int
+) -> DesiredState:
     return DesiredState(
-        org=device.org, device=device.device, era=era, generation=generation, issued_ms=now_ms, apps=apps
+        org=device.org, device=device.device, era=era, generation=generation, issued_ms=now_ms, apps=apps, link=link
     )

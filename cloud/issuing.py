@@ -11,10 +11,10 @@ from broker.channels import DESIRED
 from broker.codec import pack, seal_payload
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import AppSection
+from broker.messages import AppSection, LinkPolicy
 from broker.signing import Signer
 from cloud.desired import Placed, content, next_generation, sections, state
-from cloud.store import apps, desired, instances, presence, releases
+from cloud.store import apps, desired, instances, links, presence, releases
 from cloud.store.database import Connection
 
 
@@ -45,12 +45,13 @@ class Issuer:
         `anew` issues the same content again. Raises `Refused` (`desired_too_large`) when it cannot travel.
         """
         newest = desired.newest(tx, device.device)
-        asked = content(wanted)
+        link = policy_of(links.of_devices(tx, [device.device]).get(device.device, {}))
+        asked = content(wanted, link)
         if newest is not None and newest.content == asked and newest.era == self._era and not anew:
             return newest
         stored = newest.generation if newest is not None and newest.era == self._era else 0
         generation = next_generation(self._era, stored, presence.get(tx, device.device).reported)
-        row = self._sealed(device, wanted, generation=generation, asked=asked, now_ms=now_ms)
+        row = self._sealed(device, wanted, link, generation=generation, asked=asked, now_ms=now_ms)
         desired.add(tx, row)
         return row
 
@@ -63,23 +64,36 @@ class Issuer:
         """
         names = [device.device for device in devices]
         held, claimed = desired.newest_of(tx, names), presence.reported_of(tx, names)
-        asked, made = content(wanted), list[desired.Desired]()
+        settings = links.of_devices(tx, names)
+        asked_with: dict[LinkPolicy | None, str] = {}
+        made = list[desired.Desired]()
         for device in devices:
+            link = policy_of(settings.get(device.device, {}))
+            if link not in asked_with:
+                asked_with[link] = content(wanted, link)
+            asked = asked_with[link]
             newest = held.get(device.device)
             is_ours = newest is not None and newest.era == self._era
             if newest is not None and is_ours and newest.content == asked:
                 continue
             stored = newest.generation if newest is not None and is_ours else 0
             generation = next_generation(self._era, stored, claimed.get(device.device, (0, 0)))
-            made.append(self._sealed(device, wanted, generation=generation, asked=asked, now_ms=now_ms))
+            made.append(self._sealed(device, wanted, link, generation=generation, asked=asked, now_ms=now_ms))
         desired.add_all(tx, made)
         held |= {row.device: desired.Issued(row.device, row.era, row.generation, row.content) for row in made}
         return [held[name] for name in names]
 
     def _sealed(
-        self, device: DeviceRef, wanted: tuple[AppSection, ...], *, generation: int, asked: str, now_ms: int
+        self,
+        device: DeviceRef,
+        wanted: tuple[AppSection, ...],
+        link: LinkPolicy | None,
+        *,
+        generation: int,
+        asked: str,
+        now_ms: int,
     ) -> desired.Desired:
-        message = state(device, wanted, era=self._era, generation=generation, now_ms=now_ms)
+        message = state(device, wanted, link, era=self._era, generation=generation, now_ms=now_ms)
         try:
             payload = pack(DESIRED, message)
             envelope = seal_payload(DESIRED, device, payload, self._signer)
@@ -97,3 +111,8 @@ class Issuer:
             issued_ms=now_ms,
             store=self._store,
         )
+
+
+def policy_of(settings: links.Settings) -> LinkPolicy | None:
+    """Return the link policy that settings make; None where nothing is set."""
+    return LinkPolicy.model_validate(settings) if settings else None

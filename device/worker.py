@@ -336,6 +336,7 @@ class Worker:
         self.reporter.accepted(accepted.generation)
         self.reporter.condition(conditions.reserved(accepted.desired))
         self._storage("ledger", "")
+        self.images.follow(accepted.desired.link)
         self.mailbox.put(accepted.desired)
 
     def _synced(self, sync: Sync) -> None:

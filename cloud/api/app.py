@@ -16,6 +16,7 @@ from cloud.api import (
     events,
     fleets,
     health,
+    links,
     logins,
     logs,
     orgs,
@@ -27,7 +28,7 @@ from cloud.api.context import Context
 BODY_BYTES_MAX = 2 * 1024 * 1024  # an AppSpec as JSON; what devices send travels over MQTT
 ROUTERS = (
     health, logins, orgs, fleets, enrollment, device_proof, devices, apps, deployments, commands, events, telemetry,
-    logs, registry_tokens,
+    logs, registry_tokens, links,
 )  # fmt: skip
 
 

@@ -44,6 +44,13 @@ class Fleets(Answer):
     fleets: tuple[Fleet, ...]
 
 
+class Link(Answer):
+    """What is set for a fleet or a device; `holds` is what a device has of both."""
+
+    link: Mapping[str, Any] = {}
+    holds: Mapping[str, Any] | None = None
+
+
 class EnrollToken(Answer):
     token: str
     fleet: str = ""

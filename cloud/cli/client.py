@@ -69,6 +69,10 @@ class Client:
         """Return the answer to a POST with a JSON body."""
         return self._checked(path, self._request("POST", path, body=body), answer)
 
+    def patch(self, path: str, answer: type[T], body: Mapping[str, Any]) -> T:
+        """Return the answer to a PATCH with a JSON body."""
+        return self._checked(path, self._request("PATCH", path, body=body), answer)
+
     def call(self, method: str, path: str, **query: str | int | None) -> None:
         """Make a request whose answer says nothing but that it was done."""
         self._request(method, path, query=query)

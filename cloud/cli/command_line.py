@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from broker.errors import Refused
-from cloud.cli import apps, commanding, deploy, devices, exits, fleets, login, logs, push, telemetry, watch, why
+from cloud.cli import apps, commanding, deploy, devices, exits, fleets, links, login, logs, push, telemetry, watch, why
 from cloud.cli.credentials import DEFAULT_NAME
 from cloud.cli.edge import PROGRAM, exit_code, told
 from cloud.cli.plugins import join
@@ -55,12 +55,13 @@ def command_line() -> typer.Typer:
         "list": devices.list_devices,
         "show": devices.show,
         "enroll-token": devices.enroll_token,
+        "link": links.device_link,
         "resync": commanding.device_resync,
         "prune": commanding.device_prune,
         "unlock": commanding.device_unlock,
     }
     command: Commands = {"list": commanding.list_commands, "show": commanding.show_command}
-    fleet: Commands = {"list": fleets.list_fleets, "create": fleets.create}
+    fleet: Commands = {"list": fleets.list_fleets, "create": fleets.create, "link": links.fleet_link}
     root.add_typer(_group("Apps: Compose projects that are pushed as releases.", app), name="app")
     root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
     root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")

@@ -20,6 +20,12 @@ def add_fleet(tx: Connection, fleet: str) -> None:
     tx.execute(insert(due).from_select(["device"], found))
 
 
+def add_device(tx: Connection, device: str) -> None:
+    """One device is due."""
+    if tx.execute(select(due.c.device).where(due.c.device == device)).first() is None:
+        tx.execute(insert(due).values(device=device))
+
+
 def take(tx: Connection, limit: int, *, fleet: str | None = None) -> Sequence[Device]:
     """Return devices that are due, in the order of their ids, and take them off: in a transaction that serves them."""
     found = devices_store.columns().join(due, due.c.device == devices.c.device)

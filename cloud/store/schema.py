@@ -86,6 +86,7 @@ fleets = _table(
     Column("name", String(63), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
+    Column("link", Text, nullable=False, server_default="{}"),
     _unique_name("uq_fleets_org_name", "org", "name"),
 )
 devices = _table(
@@ -103,6 +104,7 @@ devices = _table(
     Column("certificate", Text, nullable=False),
     Column("trust", LargeBinary, nullable=False),
     Column("enroll_token", String(64), nullable=False),
+    Column("link", Text, nullable=False, server_default="{}"),
     _unique_name("uq_devices_org_name", "org", "name"),
 )
 enroll_tokens = _table(

@@ -29,7 +29,7 @@ from broker.oci import (
 from device.engine.port import Engine, EngineRefused
 from device.images.loopback import Content, Loopback, PortTaken, Served
 from device.images.room import Need
-from device.images.source import Registry
+from device.images.sources import Sources
 from device.images.store import Kept, Layer, Store
 from device.images.transfer import Progress, Transfer, Want
 
@@ -47,14 +47,14 @@ class Fetcher:
         self,
         *,
         store: Store,
-        registry: Registry,
+        sources: Sources,
         loopback: Loopback,
         engine: Engine,
         free_bytes: Callable[[], int | None],
         keep_blobs: bool = True,
     ) -> None:
         self._store = store
-        self.registry = registry
+        self._sources = sources
         self._loopback = loopback
         self._engine = engine
         self._free_bytes = free_bytes
@@ -72,7 +72,7 @@ class Fetcher:
 
     def name(self, image: Image) -> str:
         """Return the name by which the engine knows a release's image."""
-        return reference(self._loopback.address, self.registry.address, image)
+        return reference(self._loopback.address, self._sources.home.address, image)
 
     def listen(self) -> None:
         """Have the loopback registry's port, or say in `port_error` why not."""
@@ -108,7 +108,7 @@ class Fetcher:
             raise Refused("unknown_image", f"{name} is of no release that this device should run")
         with self.busy:
             if image.plain is None:
-                self._engine.pull(name, token=self.registry.token(image.repository, True), progress=progress)
+                self._engine.pull(name, token=self._sources.home.token(image.repository, True), progress=progress)
                 return
             self._store.prepare()
             moved = 0
@@ -160,7 +160,7 @@ class Fetcher:
     def _manifest(self, image: Image) -> Manifest:
         data = self._small(
             image.digest,
-            lambda: self.registry.manifest(image.repository, image.digest, size_max=MANIFEST_BYTES_MAX),
+            lambda: self._sources.manifest(image.repository, image.digest, size_max=MANIFEST_BYTES_MAX),
         )
         parsed = parse_manifest(data)
         if isinstance(parsed, Index):
@@ -170,7 +170,7 @@ class Fetcher:
     def _config(self, image: Image, manifest: Manifest) -> bytes:
         wanted = manifest.config.digest
         size_max = min(manifest.config.size, CONFIG_BYTES_MAX)
-        return self._small(wanted, lambda: self.registry.small_blob(image.repository, wanted, size_max=size_max))
+        return self._small(wanted, lambda: self._sources.small_blob(image.repository, wanted, size_max=size_max))
 
     def _small(self, wanted: str, fetch: Callable[[], bytes]) -> bytes:
         known = self._store.small(wanted)
@@ -208,7 +208,7 @@ class Fetcher:
             Want(image.repository, layer.digest, layer.size, unpacked_max=image.unpacked_bytes)
             for layer in wanted.values()
         ]
-        Transfer(self.registry, self._store, wants).run(progress)
+        Transfer(self._sources, self._store, wants).run(progress)
         self._checked |= wanted.keys()
 
     def _make_room(self, need: Need) -> None:

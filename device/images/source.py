@@ -59,9 +59,10 @@ class Span:
 
 @dataclass
 class Registry:
-    """A registry at `address` (`host:port`). `tls` is None for plain HTTP, which only the loopback address gets.
+    """A registry at `address` (`host:port`, and a path for a mirror). `tls` is None for plain HTTP.
 
-    `token(repository, fresh)` gives a bearer token, a new one where the last was not believed.
+    `token(repository, fresh)` gives a bearer token, a new one where the last was not believed. One that `is_open` gets
+    none before it asks for it.
     """
 
     address: str
@@ -69,6 +70,7 @@ class Registry:
     token: Callable[[str, bool], str]
     stall_s: float = STALL_S
     connect_s: float = CONNECT_S
+    is_open: bool = False
     _links: set[_Link] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -120,18 +122,18 @@ class Registry:
     ) -> Iterator[tuple[_Link, http.client.HTTPResponse]]:
         scheme = "http" if self.tls is None else "https"
         url = f"{scheme}://{self.address}/v2/{repository}/{path}"
-        fresh, redirects = False, 0
+        refused, redirects = 0, 0
         home = urlsplit(url).netloc
         while True:
-            token = self.token(repository, fresh) if urlsplit(url).netloc == home else ""
+            token = self._token(repository, refused) if urlsplit(url).netloc == home else ""
             sent = headers | {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
             with self._link(url, is_home=urlsplit(url).netloc == home) as link:
                 response = link.ask(url, sent)
                 if response.status in (200, 206):
                     yield link, response
                     return
-                if response.status == 401 and not fresh:
-                    fresh = True  # tokens live for a minute, a layer may take hours
+                if response.status == 401 and not refused:
+                    refused += 1  # tokens live for a minute, a layer may take hours
                     continue
                 if response.status not in (301, 302, 303, 307, 308):
                     raise _error(response, path)
@@ -139,6 +141,11 @@ class Registry:
                 if redirects > REDIRECTS_MAX:
                     raise Refused("redirect_loop", f"the registry redirects {path} more than {REDIRECTS_MAX} times")
                 url = self._elsewhere(url, response.headers.get("Location", ""))
+
+    def _token(self, repository: str, refused: int) -> str:
+        if self.is_open:
+            return self.token(repository, False) if refused else ""
+        return self.token(repository, refused > 0)
 
     def _elsewhere(self, url: str, location: str) -> str:
         try:

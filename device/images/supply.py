@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from broker.errors import Passing, Refused
-from broker.messages import AppSection, DesiredState, InstanceStatus
+from broker.messages import AppSection, DesiredState, InstanceStatus, LinkPolicy
 from broker.tls import client_context
 from device.config import ImageSettings, Paths, endpoint
 from device.engine.port import Engine
@@ -18,6 +18,7 @@ from device.images.keeping import Freed, Keeper
 from device.images.loopback import Loopback, PortTaken
 from device.images.ports import kept_port
 from device.images.source import Registry
+from device.images.sources import Sources
 from device.images.store import Store
 from device.images.tokens import Tokens
 from device.images.transfer import Progress
@@ -47,14 +48,15 @@ class Supply:
 
         store = Store(paths.images, boot=boot)
         self._loopback = Loopback(settings.port or kept_port(paths.images / "port"))
-        self.registry = Registry(
+        home = Registry(
             registry,
             None if endpoint(registry).host in LOCAL else tls,
             Tokens(ask_token, monotonic=monotonic).get,
         )
+        self.sources = Sources(home, monotonic=monotonic)
         self._fetcher = Fetcher(
             store=store,
-            registry=self.registry,
+            sources=self.sources,
             loopback=self._loopback,
             engine=engine,
             free_bytes=free_bytes,
@@ -85,8 +87,12 @@ class Supply:
 
     def stop(self) -> None:
         """End what is under way, from another thread."""
-        self.registry.interrupt()
+        self.sources.interrupt()
         self._loopback.close()
+
+    def follow(self, link: LinkPolicy | None) -> None:
+        """Learn how the link may be used, and which mirrors are nearer than the registry."""
+        self.sources.use_mirrors(() if link is None else link.mirrors)
 
     def note(self, sections: Sequence[AppSection]) -> None:
         """Learn the images of the apps that are to run."""

@@ -12,7 +12,8 @@ from broker.backoff import Backoff
 from broker.errors import Passing, Refused
 from broker.files import StorageUnavailable
 from device.images.parts import PartialBlob
-from device.images.source import Registry, Span, TryLater
+from device.images.source import Span, TryLater
+from device.images.sources import Sources
 from device.images.store import BadBlob, Store
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ class Want:
 class Transfer:
     """One run over some blobs. Everything that arrived stays, whatever ends it."""
 
-    def __init__(self, registry: Registry, store: Store, wants: Sequence[Want]) -> None:
-        self._registry = registry
+    def __init__(self, sources: Sources, store: Store, wants: Sequence[Want]) -> None:
+        self._sources = sources
         self._store = store
         self._waiting = list(wants)
         self._total = sum(want.size for want in wants)
@@ -61,7 +62,7 @@ class Transfer:
             progress(self._progressed(), self._total)
         finally:
             self._ending.set()
-            self._registry.interrupt()
+            self._sources.interrupt()
             for thread in threads:
                 thread.join()
         if self._error is not None:
@@ -86,7 +87,7 @@ class Transfer:
             with self._lock:
                 self._error = self._error or error
             self._ending.set()
-            self._registry.interrupt()
+            self._sources.interrupt()
         finally:
             with self._moved:
                 self._running -= 1
@@ -105,8 +106,10 @@ class Transfer:
                 try:
                     self._try(want, partial)
                     return
-                except Refused:
-                    raise
+                except Refused as error:
+                    if not self._sources.doubt(want.digest, error):
+                        raise
+                    self._note(want, partial)
                 except Passing as error:
                     moved = partial.done > before or isinstance(error, BadBlob)
                     fruitless = 0 if moved else fruitless + 1
@@ -118,7 +121,7 @@ class Transfer:
     def _try(self, want: Want, partial: PartialBlob) -> None:
         for start, end in partial.missing():
             at = start
-            for chunk in self._registry.chunks(Span(want.repository, want.digest, start, end, want.size)):
+            for chunk in self._sources.chunks(Span(want.repository, want.digest, start, end, want.size)):
                 partial.write(at, chunk)
                 at += len(chunk)
                 self._note(want, partial)

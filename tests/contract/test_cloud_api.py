@@ -29,12 +29,12 @@ from broker.codec import open_sealed
 from broker.enrollment import EnrollResponse, parse_token, registry_token_proof
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import Batch, Birth, Conn, Instant
+from broker.messages import Batch, Birth, Conn, Instant, LinkPolicy
 from broker.payloads import LINES, SAMPLES, Line, Sample, pack_lines, pack_samples
 from broker.policy import Policy
 from broker.policy_rows import Rows
 from broker.signing import Signatures
-from cloud import founding, keys, pki, registry
+from cloud import deploying, founding, keys, pki, registry
 from cloud.api.app import BODY_BYTES_MAX, create_app
 from cloud.api.context import Context, Notices
 from cloud.config import Folder, Ports, Settings
@@ -149,6 +149,9 @@ class User:
 
     def post(self, path: str, **body: Any) -> Any:
         return self.cloud.client.post(path, headers=self.headers, json=body)
+
+    def patch(self, path: str, **body: Any) -> Any:
+        return self.cloud.client.request("PATCH", path, headers=self.headers, json=body)
 
     def delete(self, path: str) -> Any:
         return self.cloud.client.request("DELETE", path, headers=self.headers)
@@ -401,6 +404,46 @@ def test_a_deployment_reaches_each_device_of_its_fleet_and_one_that_joins_later(
     ref = DeviceRef(later.org, later.device)
     apps = open_sealed(DESIRED, ref, row.envelope, cloud.keys.desired_verifier).message.apps
     assert [(app.name, app.variables) for app in apps] == [("web", {"A": "1"})]
+
+
+def test_link_settings_travel_signed_and_a_devices_own_go_before_its_fleets(cloud: Cloud) -> None:
+    user = cloud.login()
+    enrolled = Joining("pump").enroll(user)
+    ref = DeviceRef(enrolled.org, enrolled.device)
+    user.app()
+    user.post("/v1/deployments", app="web")
+
+    def issued() -> LinkPolicy | None:
+        with cloud.database.write() as tx:
+            deploying.issue_page(tx, cloud.context.issuer, now_ms=1)
+            row = desired.newest(tx, ref.device)
+        assert row is not None
+        found: LinkPolicy | None = open_sealed(DESIRED, ref, row.envelope, cloud.keys.desired_verifier).message.link
+        return found
+
+    assert issued() is None
+    changed = user.patch("/v1/fleets/default/link", mirrors=["http://10.0.0.9:5080"], bytes_per_day=1000)
+    assert changed.json() == {
+        "fleet": "default", "link": {"mirrors": ["http://10.0.0.9:5080"], "bytes_per_day": 1000}
+    }  # fmt: skip
+    assert issued() == LinkPolicy(mirrors=("http://10.0.0.9:5080",), bytes_per_day=1000)
+    user.patch("/v1/devices/pump/link", bytes_per_day=5)
+    assert issued() == LinkPolicy(mirrors=("http://10.0.0.9:5080",), bytes_per_day=5)
+    assert user.get("/v1/devices/pump/link").json()["holds"]["bytes_per_day"] == 5
+    user.patch("/v1/devices/pump/link", bytes_per_day=None)
+    user.patch("/v1/fleets/default/link", mirrors=None, bytes_per_day=None)
+    assert user.get("/v1/fleets/default/link").json()["link"] == {}
+    assert issued() is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"mirrors": ["file:///etc"]}, {"mirrors": ["http://a?b"]}, {"hours": [[0, 25]]}, {"bytes_per_day": -1}, {"x": 1}],
+)
+def test_link_settings_that_make_no_sense_are_refused(cloud: Cloud, settings: dict[str, Any]) -> None:
+    user = cloud.login()
+    assert user.patch("/v1/fleets/default/link", **settings).status_code == 422
+    assert user.get("/v1/fleets/default/link").json()["link"] == {}
 
 
 def test_what_does_not_fit_into_a_message_is_refused_as_a_whole(cloud: Cloud) -> None:

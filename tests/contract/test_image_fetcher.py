@@ -21,6 +21,7 @@ from device.images.keeping import Keeper
 from device.images.loopback import Loopback, PortTaken
 from device.images.parts import PART
 from device.images.source import LinkLost, Registry
+from device.images.sources import Sources
 from device.images.store import Store
 from tests.harness.apps import busybox_tar, section
 from tests.harness.engine import device_engine, docker_client, registry, remove_images
@@ -69,7 +70,7 @@ class Bench:
 
         return Fetcher(
             store=Store(self.folder, boot="a" * 32),
-            registry=Registry(address or self.address, None, token, connect_s=1.0),
+            sources=Sources(Registry(address or self.address, None, token, connect_s=1.0)),
             loopback=self.loopback,
             engine=self.engine,
             free_bytes=free_bytes or (lambda: self.free),

@@ -15,6 +15,7 @@ from broker.errors import Passing, Refused
 from device.images import source, transfer
 from device.images.parts import PART
 from device.images.source import RECEIVE_BUFFER, LinkLost, Registry, TryLater
+from device.images.sources import Sources
 from device.images.store import Store
 from device.images.transfer import Transfer, Want
 from tests.harness import faulty_registry as faults
@@ -34,7 +35,7 @@ class Bench:
         self.folder = folder
         self.registry = registry
         self.tokens: list[bool] = []
-        self.source = Registry(registry.address, None, self._token, stall_s=0.5, connect_s=2.0)
+        self.source = Sources(Registry(registry.address, None, self._token, stall_s=0.5, connect_s=2.0))
         self.store = self.reborn()
         self.store.prepare()
 
@@ -186,7 +187,7 @@ def test_without_any_progress_the_caller_is_told_after_a_few_tries(bench: Bench)
 def test_nobody_listening_is_a_passing_error(bench: Bench, tmp_path: Path) -> None:
     from tests.harness.servers import free_port
 
-    nobody = Registry(f"127.0.0.1:{free_port()}", None, lambda repository, fresh: "", connect_s=1.0)
+    nobody = Sources(Registry(f"127.0.0.1:{free_port()}", None, lambda repository, fresh: "", connect_s=1.0))
     wants = [Want(REPOSITORY, digest(BLOB), len(BLOB), unpacked_max=1 << 30)]
     with pytest.raises(Passing):
         Transfer(nobody, bench.store, wants).run(lambda done, total: None)
@@ -195,7 +196,7 @@ def test_nobody_listening_is_a_passing_error(bench: Bench, tmp_path: Path) -> No
 def test_what_stops_a_transfer_stops_it_at_once_and_loses_nothing(bench: Bench) -> None:
     silence = Silence(PART + 100_000)
     bench.registry.faults = deque([silence])
-    patient = Registry(bench.registry.address, None, lambda repository, fresh: TOKEN)  # it would wait for 30 s
+    patient = Sources(Registry(bench.registry.address, None, lambda repository, fresh: TOKEN))  # it would wait for 30 s
 
     def stop(done: int, total: int) -> None:
         if done >= PART:

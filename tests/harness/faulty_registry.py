@@ -28,6 +28,8 @@ class FaultyRegistry:
     faults: deque[Fault] = field(default_factory=deque)  # for blobs and manifests alike, one a request
     always: Fault | None = None
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    is_open: bool = False  # it asks nobody for a token
+    shown: list[str] = field(default_factory=list)  # what was shown to it as Authorization
     asked: list[tuple[str, str]] = field(default_factory=list)  # digest, Range
     sent_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,14 +58,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         asked = self.headers.get("Range", "")
         with registry.lock:
             registry.asked.append((match[3], asked))
-        if self.headers.get("Authorization", "") not in {f"Bearer {token}" for token in registry.tokens}:
+            registry.shown.append(self.headers.get("Authorization", ""))
+        if not registry.is_open and self.headers.get("Authorization", "") not in {
+            f"Bearer {token}" for token in registry.tokens
+        }:
             self.answer(401)
             return
         if data is None:
             self.answer(404)
             return
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
-        start, end = (int(span[1]), int(span[2]) + 1) if span else (0, len(data))
+        start, end = (int(span[1]), min(int(span[2]) + 1, len(data))) if span else (0, len(data))
         (registry.next_fault() or well)(self, data, start, end)
 
     def answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:

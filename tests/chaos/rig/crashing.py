@@ -195,7 +195,7 @@ def main() -> int:
 def _unlink(worker: Worker) -> None:
     """Leave the worker without a link, and let it fetch images from a registry that asks for no token."""
     worker.session.start = worker.session.stop = lambda: None  # type: ignore[method-assign]
-    worker.images.registry.token = lambda repository, fresh: "none"
+    worker.images.sources.home.token = lambda repository, fresh: "none"
 
 
 def _tell_reports(worker: Worker, points: Points) -> None:

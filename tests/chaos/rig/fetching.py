@@ -16,6 +16,7 @@ from device.engine.docker import DockerEngine
 from device.images.fetcher import Fetcher
 from device.images.loopback import Loopback
 from device.images.source import Registry
+from device.images.sources import Sources
 from device.images.store import Store
 from tests.harness.apps import section
 
@@ -29,7 +30,7 @@ def main() -> int:
     engine = DockerEngine(device=asked["device"])
     fetcher = Fetcher(
         store=Store(Path(asked["folder"]), boot=asked["boot"]),
-        registry=Registry(asked["registry"], None, lambda repository, fresh: "none"),
+        sources=Sources(Registry(asked["registry"], None, lambda repository, fresh: "none")),
         loopback=Loopback(asked["port"]),
         engine=engine,
         free_bytes=lambda: PLENTY,

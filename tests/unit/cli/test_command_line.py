@@ -192,6 +192,31 @@ def test_the_enrollment_token_alone_is_on_standard_output(logged_in: Shell, caps
     assert cloud.asked[0][1] == {"fleet": "default", "uses": 2, "ttl_s": 7200}
 
 
+def test_link_settings_are_sent_as_they_are_meant_and_shown(
+    logged_in: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = {"hours": [[22, 6]], "bytes_per_day": 52428800, "mirrors": ["http://10.0.0.9:5080"]}
+    answer = {"device": "pump", "link": {"bytes_per_day": 52428800}, "holds": link}
+    cloud = CannedCloud({"PATCH /v1/devices/pump/link": [(200, answer)]})
+    options = ("--bytes-per-day", "50M", "--hours", "22-6", "--mirror", "none", "--not-metered")
+    assert logged_in.run("device", "link", "pump", *options, cloud=cloud) == 0
+    assert cloud.asked[0][1] == {"bytes_per_day": 52428800, "hours": [[22, 6]], "mirrors": None, "metered": False}
+    assert capsys.readouterr().out == (
+        "bytes per day     52428800\n"
+        "hours             22-6 UTC  (of its fleet)\n"
+        "mirrors           http://10.0.0.9:5080  (of its fleet)\n"
+    )
+
+
+@pytest.mark.parametrize("options", [("--hours", "5"), ("--hours", "3-3"), ("--bytes-per-day", "much")])
+def test_link_settings_of_another_form_are_refused_before_anything_is_sent(
+    options: tuple[str, str], logged_in: Shell
+) -> None:
+    cloud = canned()
+    assert logged_in.run("fleet", "link", "default", *options, cloud=cloud) == 1
+    assert cloud.asked == []
+
+
 def test_names_are_quoted_in_addresses(logged_in: Shell) -> None:
     cloud = canned()
     assert logged_in.run("device", "show", "a/../b?c", cloud=cloud) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.appspec import AppSpec
+from broker.messages import LinkPolicy
 from broker.policy import Grants
 from cloud.desired import CLAIM_MAX, Placed, content, next_generation, section, sections
 from cloud.store.rows import Instance
@@ -50,8 +51,13 @@ def test_ignoring_the_lock_is_a_setting_of_the_section() -> None:
 
 
 def test_content_changes_with_variables_and_with_another_attempt() -> None:
-    asked = {content(sections([placed("b", attempt=n, A=a)])) for n in (0, 1) for a in ("1", "2")}
+    asked = {content(sections([placed("b", attempt=n, A=a)]), None) for n in (0, 1) for a in ("1", "2")}
     assert len(asked) == 4
+
+
+def test_content_changes_with_the_link_policy() -> None:
+    asked = {content((), link) for link in (None, LinkPolicy(), LinkPolicy(mirrors=("http://10.0.0.9",)))}
+    assert len(asked) == 3
 
 
 def test_what_was_granted_is_part_of_the_section_and_of_its_digest() -> None:

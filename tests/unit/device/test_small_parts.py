@@ -52,7 +52,10 @@ def test_conditions_say_what_holds_and_why_not() -> None:
 
 def test_sections_that_are_not_carried_out_are_named() -> None:
     assert conditions.reserved(desired(1)).status
-    reserved = conditions.reserved(desired(1, link=LinkPolicy(), worker={"version": "2"}))
+    assert conditions.reserved(desired(1, link=LinkPolicy(mirrors=("http://a",)))).status
+    reserved = conditions.reserved(
+        desired(1, link=LinkPolicy(metered=True, mirrors=("http://a",)), worker={"version": "2"})
+    )
     assert (reserved.status, reserved.message) == (False, "this worker does not carry out: link, worker")
 
 
