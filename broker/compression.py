@@ -12,6 +12,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+PREFIX_MIN = 8  # fewer bytes zstd does not take for a dictionary
 WINDOW_LOG_MAX = 23  # 8 MiB: what a decoder must be ready to hold for a frame of ours
 
 
@@ -31,6 +32,46 @@ def decompress(body: bytes, size_max: int) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise Refused("malformed", "the zstd frame is cut off or followed by other bytes")
     return data
+
+
+def compress_against(data: bytes, prefix: bytes, *, level: int) -> bytes:
+    """Return a frame that only `decompressed_against` the same prefix can read: what both share costs little."""
+    parameter = zstd.CompressionParameter
+    options: dict[int, int] = {
+        parameter.compression_level: level,
+        parameter.window_log: max(10, (len(data) + len(prefix)).bit_length()),
+        parameter.enable_long_distance_matching: 1,
+        parameter.checksum_flag: 0,  # who reads it checks the digest of the whole
+    }
+    known = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= PREFIX_MIN else None
+    compressor = zstd.ZstdCompressor(options=options, zstd_dict=known)
+    return bytes(compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
+
+
+def decompressed_against(body: bytes, prefix: bytearray, *, size: int, piece_max: int) -> Iterator[bytes]:
+    """Yield the `size` bytes that `compress_against` was given, in pieces; raise `Refused` (`malformed`).
+
+    The prefix is emptied: the decoder has a copy of its own, and two are too much to hold.
+    """
+    known = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= PREFIX_MIN else None
+    prefix.clear()
+    window_log = max(10, (max(size, 1) - 1).bit_length())
+    limits: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_log}
+    decoder = zstd.ZstdDecompressor(zstd_dict=known, options=limits)
+    left = size
+    try:
+        while not decoder.eof:
+            piece = decoder.decompress(body, piece_max)
+            body = b""
+            left -= len(piece)
+            if left < 0 or (not piece and decoder.needs_input and not decoder.eof):
+                break
+            if piece:
+                yield piece
+    except zstd.ZstdError as error:
+        raise Refused("malformed", f"not a zstd frame against this base: {error}") from error
+    if left or not decoder.eof or decoder.unused_data:
+        raise Refused("malformed", "the zstd frame has another length than was said")
 
 
 class ZstdStream:

@@ -1,0 +1,150 @@
+"""What a patch saves between layers that follow each other, and what making and applying it costs.
+
+`./run bench delta [--rounds N] [--large] [--json]`. Every making and applying is a process of its own;
+applying and `tar x` of the same layer take turns. `--large` adds a layer of 1 GiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from backports import zstd
+
+from bench.delta_pairs import Pair, pairs
+from broker.patches import applied, read_head
+from cloud.patching.making import main as make_patch
+from cloud.patching.making import reading
+
+LARGE_BYTES, LARGE_FILES, LARGE_CHANGED = 1024**3, 16, 3
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--child"]:
+        return child(sys.argv[2], sys.argv[3:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="skerry-") as name:
+        folder = Path(name)
+        made = pairs(folder) + ([large(folder)] if asked.large else [])
+        found = [measured(pair, folder, rounds=asked.rounds) for pair in made]
+    if asked.json:
+        print(json.dumps(found))
+        return 0
+    for row in found:
+        print(row.pop("pair"))
+        for what, value in row.items():
+            print(f"  {what:28} {value}")
+    return 0
+
+
+def measured(pair: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
+    patch, out, tree = folder / "patch", folder / "out.tar", folder / "tree"
+    digests = [digest(path) for path in (pair.old, pair.new)]
+    child = [sys.executable, "-m", "bench.delta", "--child"]
+    making = [*child, "make", str(pair.old), digests[0], str(pair.new), digests[1], str(patch)]
+    made_s, made_mb = min(run(making) for _ in range(min(rounds, 3)))
+    applying, unpacking, memory = [], [], []
+    for _ in range(rounds):
+        seconds, mb = run([*child, "apply", str(pair.old), str(patch), str(out)])
+        applying.append(seconds)
+        memory.append(mb)
+        assert digest(out) == digests[1]
+        tree.mkdir()
+        unpacking.append(run(["tar", "x", "-f", str(pair.new), "-C", str(tree)])[0])
+        shutil.rmtree(tree)
+    gzip_bytes = len(subprocess.run(["gzip", "-6", "-c", str(pair.new)], check=True, capture_output=True).stdout)
+    row: dict[str, object] = {
+        "pair": pair.name,
+        "tar_bytes": pair.new.stat().st_size,
+        "gzip_bytes": gzip_bytes,
+        "patch_bytes": patch.stat().st_size,
+        "of_gzip": round(patch.stat().st_size / gzip_bytes, 4),
+        "made_s": round(made_s, 2),
+        "made_rss_mb": round(made_mb),
+        "applied_s": round(statistics.median(applying), 2),
+        "tar_x_s": round(statistics.median(unpacking), 2),
+        "applied_of_tar_x": round(statistics.median(applying) / statistics.median(unpacking), 2),
+        "applied_rss_mb": round(max(memory)),
+    }
+    if pair.changed:
+        changed = len(zstd.compress(pair.changed, level=19))
+        row |= {"changed_zstd19_bytes": changed, "allowed_bytes": int(max(0.005 * gzip_bytes, 2048 + 1.1 * changed))}
+    return row
+
+
+def run(argv: Sequence[str]) -> tuple[float, float]:
+    """Run a program; return the seconds from its start to its end, and the megabytes that it says it took."""
+    began = time.monotonic()
+    said = subprocess.run(argv, check=True, capture_output=True).stdout
+    return time.monotonic() - began, float(said or 0)
+
+
+def child(deed: str, arguments: Sequence[str]) -> int:
+    """Make or apply in a process of its own, and say the largest resident memory of that."""
+    if deed == "make":
+        make_patch(arguments)
+    else:
+        apply(*(Path(each) for each in arguments))
+    status = Path("/proc/self/status").read_text()
+    print(int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6)
+    return 0
+
+
+def apply(base: Path, patch: Path, out: Path) -> None:
+    with base.open("rb", buffering=0) as old, patch.open("rb") as file, out.open("wb") as made:
+        head = read_head(file)
+        for piece in applied(file, reading(old.fileno()), head=head):
+            made.write(piece)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def large(folder: Path) -> Pair:
+    """Return a layer of 1 GiB in large files, of which some changed all over, and its successor."""
+    paths = folder / "large-old.tar", folder / "large-new.tar"
+    for new, path in enumerate(paths):
+        spread = random.Random(1)  # noqa: S311 - the same everywhere
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for number in range(LARGE_FILES):
+                data = spread.randbytes(LARGE_BYTES // LARGE_FILES)
+                if new and number < LARGE_CHANGED:
+                    data = _edited(data, random.Random(number))  # noqa: S311 - the same everywhere
+                info = tarfile.TarInfo(f"model/part-{number:02}")
+                info.size, info.mtime = len(data), new
+                with tempfile.TemporaryFile() as file:
+                    file.write(data)
+                    file.seek(0)
+                    tar.addfile(info, file)
+    return Pair("a layer of 1 GiB", *paths)
+
+
+def _edited(data: bytes, spread: random.Random) -> bytes:
+    """Return bytes with 200 places changed, some of them longer than before."""
+    parts, at = [], 0
+    for place in sorted(spread.sample(range(len(data) - 100), 200)):
+        if place > at:
+            parts += [data[at:place], spread.randbytes(spread.randint(1, 60))]
+            at = place + 20
+    return b"".join([*parts, data[at:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
