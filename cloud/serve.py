@@ -191,6 +191,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
             due=ways.dispatcher.wake,
             commanded=ways.courier.wake,
             enrolled=ways.enrolled,
+            reported=lambda device: ways.changed([device]),
             broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
         ),
         clock=ground.clock,

@@ -1,4 +1,4 @@
-"""`skerry-device`: enroll, run, status, plan, doctor, purge. One line for each error, and what to do about it."""
+"""`skerry-device`: enroll, run, status, plan, apply, export-status, doctor, purge. One line for each error."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
     """Run the worker until it is told to end. Apps go on running without it."""
+    from device.state_lock import alone
     from device.worker import Worker
 
     logging.basicConfig(
@@ -79,10 +80,11 @@ def run(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     paths = Paths(state)
     paths.prepare()
-    worker = Worker(paths, read_owner(paths.owner), brokers=tuple(broker or ()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    raise typer.Exit(worker.run())
+    with alone(paths):
+        worker = Worker(paths, read_owner(paths.owner), brokers=tuple(broker or ()))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        raise typer.Exit(worker.run())
 
 
 @app.command()
@@ -156,6 +158,50 @@ def plan(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
         lines = [f"fetch {image}" for image in each.fetch] + list(each.plan)
         for text in lines or ["nothing to do"]:
             print(f"  {text}")
+
+
+@app.command(name="apply")
+def apply_bundle(
+    file: Annotated[Path, typer.Argument(help="What `skerry bundle create` has written.")],
+    state: State = DEFAULT_STATE,
+    timeout: Annotated[float, typer.Option(help="How many seconds to wait for the apps.", min=0)] = 900,
+    as_json: Json = False,
+) -> None:
+    """Take a bundle: the desired state in it by the same rules as over the link, and the images. Needs no network.
+
+    With a running worker it waits until the apps are as they are asked; leave the medium in until then.
+    """
+    from device.applying import apply
+
+    paths = Paths(state)
+    identity, _ = read_identity(paths)
+    found = apply(file, paths, identity, timeout_s=timeout, tell=_silent if as_json else _say)
+    if as_json:
+        print(json.dumps(found))
+    raise typer.Exit(EXIT_REFUSED if found["state"] == "failed" else 0)
+
+
+@app.command()
+def export_status(
+    file: Annotated[Path, typer.Argument(help="Where to write it; `skerry bundle import FILE` reads it.")],
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """Write what the worker would report to the cloud into a file, with the same proof."""
+    from device.applying import export_status as export
+
+    paths = Paths(state)
+    identity, _ = read_identity(paths)
+    export(file, paths, identity)
+    print(json.dumps({"file": str(file)}) if as_json else f"wrote the status of {identity.name} to {file}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(_line: str) -> None:
+    """Tell nothing: the JSON object at the end says it all."""
 
 
 @app.command()

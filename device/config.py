@@ -174,13 +174,21 @@ class Paths:
     def store_socket(self) -> Path:
         return self.telemetry / "store.sock"
 
+    @property
+    def control_socket(self) -> Path:
+        return self.state / "control.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
     def prepare(self) -> None:
         """Make the folders; raise `Refused` when a socket's path would be too long for the kernel."""
         for folder in (self.state, self.identity, self.ledger, self.telemetry, self.images):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.intake_folder.mkdir(exist_ok=True)
         self.intake_folder.chmod(0o755)  # apps get this folder, read-only; it holds nothing but the socket
-        for path in (self.intake_socket, self.store_socket):
+        for path in (self.intake_socket, self.store_socket, self.control_socket):
             if len(str(path)) > SOCKET_PATH_MAX:
                 raise Refused("path_too_long", f"{path} is too long for a socket: choose a shorter state folder")
 

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from broker.channels import CHANNELS, COMMAND, DESIRED, STREAM_D, SYNC, TRUST, match
 from broker.codec import open_sealed
@@ -23,6 +24,15 @@ log = logging.getLogger(__name__)
 
 _NAMES = frozenset(channel.name for channel in CHANNELS)
 DEPTH = 64  # one device receives a few messages a minute; 64 covers a reconnect burst several times over
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Envelopes that came as a file. `answer` is called with why they were refused, or None."""
+
+    desired: bytes
+    trust: bytes | None
+    answer: Callable[[Refused | StorageUnavailable | None], None]
 
 
 class Inbox:
@@ -54,7 +64,7 @@ class Inbox:
         self._synced = synced
         self._refused = refused
         self._unwritten = unwritten
-        self._queue: queue.Queue[tuple[str, bytes, int] | None] = queue.Queue(DEPTH)
+        self._queue: queue.Queue[tuple[str, bytes, int] | Handed | None] = queue.Queue(DEPTH)
         self._last_sync: tuple[str, int, int] = ("", 0, 0)
         self._untrusted: bytes | None = None  # a desired state under a key we do not know: tried again with new trust
         self.dropped = 0
@@ -65,6 +75,14 @@ class Inbox:
             self._queue.put_nowait((topic, payload, self._uptime_ms()))
         except queue.Full:
             self.dropped += 1
+
+    def hand(self, handed: Handed) -> bool:
+        """Hand over what came as a file; its `answer` is called on the inbox's thread. False when the queue is full."""
+        try:
+            self._queue.put_nowait(handed)
+        except queue.Full:
+            return False
+        return True
 
     def poke(self) -> None:
         """Wake the thread, so that it looks for answers of commands, or can end."""
@@ -78,6 +96,9 @@ class Inbox:
         while not stopping.is_set():
             item = self._queue.get()
             self._commands.settle()
+            if isinstance(item, Handed):
+                self._handed(item)
+                continue
             if item is None or not item[1]:
                 continue  # an empty payload means nothing: it is how a retained message is cleared
             topic, payload, at_ms = item
@@ -90,6 +111,25 @@ class Inbox:
                 # Nothing was accepted. The cloud sends it again as long as our beats say so.
                 log.error("%s", error)
                 self._unwritten(str(error))
+
+    def _handed(self, handed: Handed) -> None:
+        """Take a bundle's envelopes as those that came over the link, and say what became of them."""
+        try:
+            if handed.trust is not None:
+                self._trust_of(handed.trust)
+            self._desired(handed.desired)
+        except (Refused, StorageUnavailable) as error:
+            log.warning("refused a bundle: %s", error)
+            handed.answer(error)
+        else:
+            handed.answer(None)
+
+    def _trust_of(self, sealed: bytes) -> None:
+        try:
+            self._take_trust(sealed)
+        except Refused as error:
+            if error.reason != "stale_trust":  # a bundle may be older than what the link brought since
+                raise
 
     def _route(self, topic: str, payload: bytes, at_ms: int) -> None:
         channel, device = match(topic)

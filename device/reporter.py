@@ -11,7 +11,7 @@ from broker.channels import PROGRESS, STATUS
 from broker.clock import Clock
 from broker.errors import Refused
 from broker.messages import Condition, Generation, InstanceStatus, Progress, Status
-from device.uplink import Uplink
+from device.uplink import Make, Uplink
 
 COALESCE_S = 0.1  # one round of reconcile changes several things; they leave as one status
 AGAIN = Backoff(first_s=2.0, max_s=30.0)
@@ -95,6 +95,17 @@ class Reporter:
     def revision(self) -> int:
         return self._revision
 
+    def sealed(self) -> bytes | None:
+        """Return the status as it would be sent now, to be carried as a file; None while there is none."""
+        with self._lock:
+            revision, content = self._revision, self._content
+        if not self._ready:
+            return None
+        try:
+            return self._uplink.sealed(STATUS, self._maker(revision, content))
+        except Refused:
+            return self._uplink.sealed(STATUS, self._maker(revision, _shortened(content)))
+
     def poke(self) -> None:
         self._wake.set()
 
@@ -143,18 +154,18 @@ class Reporter:
             return self._send_content(revision, _shortened(content))
 
     def _send_content(self, revision: int, content: Content) -> bool:
+        return self._uplink.send(STATUS, self._maker(revision, content))
+
+    def _maker(self, revision: int, content: Content) -> Make:
         free = self._disk_free()
-        return self._uplink.send(
-            STATUS,
-            lambda conn, n: Status(
-                conn=conn,
-                n=n,
-                revision=revision,
-                accepted=content.accepted,
-                conditions=tuple(content.conditions[name] for name in sorted(content.conditions)),
-                instances=content.instances,
-                disk_free_bytes=free,
-            ),
+        return lambda conn, n: Status(
+            conn=conn,
+            n=n,
+            revision=revision,
+            accepted=content.accepted,
+            conditions=tuple(content.conditions[name] for name in sorted(content.conditions)),
+            instances=content.instances,
+            disk_free_bytes=free,
         )
 
 

@@ -49,6 +49,14 @@ class Uplink:
         if self._transport is not None:
             self._transport.reconnect()
 
+    def sealed(self, channel: Channel, make: Make) -> bytes | None:
+        """Return a message of the newest connection that is carried otherwise; None before there was any."""
+        with self._lock:
+            if self._conn is None:
+                return None
+            self._n += 1
+            return seal(channel, self._device, make(self._conn, self._n), self._mac)
+
     def send(self, channel: Channel, make: Make, *, retain: bool = False, done: Done | None = None) -> bool:
         """Send what `make(conn, n)` returns; False when there is no connection or its queue is full.
 

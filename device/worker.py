@@ -23,6 +23,7 @@ from device.cloud_client import CloudClient
 from device.commands import Commands
 from device.config import Owner, Paths, endpoint, read_identity
 from device.connections import Connections
+from device.control import Control
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
 from device.images.supply import Supply
@@ -70,6 +71,7 @@ class Worker:
         self._clock = SystemClock()
         self._boot = boot_id()
         self._storage_errors = {"ledger": "", "reconcile": ""}
+        self._reported: Report | None = None  # of the newest round
 
         self.engine = DockerEngine(device=identity.device, url=owner.engine, files=paths.files)
         self.mailbox = Mailbox()
@@ -82,7 +84,18 @@ class Worker:
         self._build_telemetry(paths, owner)
         self._build_reconcile(paths, owner)
         self._build_link(paths, owner, brokers)
+        self.control = Control(
+            paths.control_socket,
+            device=identity.ref,
+            images=self.images,
+            hand=self.inbox.hand,
+            retry=self.reconciler.fetcher.retry_now,
+            standing=lambda: self._reported,
+            accepted=self._order,
+            status=self.reporter.sealed,
+        )
         bodies = {
+            "control": self.control.run,
             "log-packer": self.followers.run,
             "mover": self.mover.run,
             "shipper": self.shipper.run,
@@ -280,6 +293,7 @@ class Worker:
             thread.stop()
         self.hands.stop()
         for wake in (
+            self.control,
             self.mailbox,
             self.reconciler.fetcher,
             self.mover,
@@ -359,6 +373,7 @@ class Worker:
             self.replies.add(f"accepted-{era}-{generation}", about="accepted", ok=True, envelope=held.sealed)
 
     def _report(self, report: Report) -> None:
+        self._reported = report
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
         self.reporter.condition(conditions.images(self.images.port_error))
@@ -379,6 +394,10 @@ class Worker:
     def _storage(self, writer: str, error: str) -> None:
         self._storage_errors[writer] = error
         self.reporter.condition(conditions.storage(self._storage_errors))
+
+    def _order(self) -> tuple[int, int] | None:
+        held = self.ledger.accepted
+        return None if held is None else held.generation.order
 
     def _standing(self) -> Standing:
         held = self.ledger.accepted

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from cloud.api import (
     apps,
     body_limit,
+    bundles,
     commands,
     deployments,
     device_proof,
@@ -28,7 +29,7 @@ from cloud.api.context import Context
 BODY_BYTES_MAX = 2 * 1024 * 1024  # an AppSpec as JSON; what devices send travels over MQTT
 ROUTERS = (
     health, logins, orgs, fleets, enrollment, device_proof, devices, apps, deployments, commands, events, telemetry,
-    logs, registry_tokens, links,
+    logs, registry_tokens, links, bundles,
 )  # fmt: skip
 
 

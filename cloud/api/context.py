@@ -44,6 +44,7 @@ class Notices:
     due: Callable[[], None]
     commanded: Callable[[], None]
     enrolled: Callable[[DeviceRef], None]
+    reported: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]
 
 

@@ -23,6 +23,7 @@ STATUS = {
     "not_found": 404,
     "app_deployed": 409,
     "not_deployed": 409,
+    "too_many_devices": 409,
     "name_taken": 409,
     "token_used": 403,
     "too_large": 413,
@@ -43,6 +44,7 @@ HINTS = {
     "name_taken": "choose another name",
     "too_many_logins": "wait a minute",
     "too_many_commands": "wait until some are answered or expired: `skerry command list`",
+    "too_many_devices": "name a fleet or a device",
     "not_deployed": "deploy it there first: `skerry deploy`",
 }
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "unavailable"}

@@ -321,3 +321,36 @@ class Lines(Answer):
     lines: tuple[Line, ...]
     next: str | int | None = None
     previous: str | int | None = None
+
+
+class Image(Answer):
+    repository: str
+    digest: str
+    unpacked_bytes: int = 0
+
+
+class Bundled(Answer):
+    """What a bundle has for one device: envelopes as they are sent, in base64."""
+
+    org: str
+    device: str
+    name: str = ""
+    era: int = 0
+    generation: int = 0
+    desired: str
+    trust: str
+    images: tuple[Image, ...] = ()
+    holds: tuple[Image, ...] = ()
+
+
+class Bundle(Answer):
+    release: str
+    devices: tuple[Bundled, ...]
+
+
+class Carried(Answer):
+    """What became of a status that was carried as a file."""
+
+    device: str
+    news: bool
+    accepted: Generation | None = None

@@ -33,6 +33,7 @@ SEE = {  # what to look at when something of a kind was not found
     "/v1/commands": "see: skerry command list",
     "/v1/deployments": "see: skerry app list, skerry app show APP, skerry fleet list",
     "/v1/enroll-tokens": "see: skerry fleet list",
+    "/v1/bundle": "see: skerry app show APP, skerry fleet list, skerry device list",
 }
 CA_HINT = "is this the cloud you logged in to? If its authority changed on purpose, log in again"
 

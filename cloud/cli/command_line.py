@@ -12,7 +12,22 @@ import typer
 from typer.exceptions import TyperException
 
 from broker.errors import Refused
-from cloud.cli import apps, commanding, deploy, devices, exits, fleets, links, login, logs, push, telemetry, watch, why
+from cloud.cli import (
+    apps,
+    bundles,
+    commanding,
+    deploy,
+    devices,
+    exits,
+    fleets,
+    links,
+    login,
+    logs,
+    push,
+    telemetry,
+    watch,
+    why,
+)
 from cloud.cli.credentials import DEFAULT_NAME
 from cloud.cli.edge import PROGRAM, exit_code, told
 from cloud.cli.plugins import join
@@ -65,6 +80,8 @@ def command_line() -> typer.Typer:
     root.add_typer(_group("Apps: Compose projects that are pushed as releases.", app), name="app")
     root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
     root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")
+    bundle: Commands = {"create": bundles.create, "import": bundles.import_status}
+    root.add_typer(_group("Bundles: what no link carries, as files.", bundle), name="bundle")
     root.add_typer(_group("Fleets: groups of devices that are deployed to as one.", fleet), name="fleet")
     join(root, metadata.entry_points(group="skerry.commands"))
     return root

@@ -1,4 +1,4 @@
-"""All places where blobs may come from, the nearest first: mirrors on the site, then the cloud's registry.
+"""All places where blobs may come from, the nearest first: a bundle, mirrors on the site, the cloud's registry.
 
 No place but the registry is asked for anything but bytes under a digest, and none is believed: a mirror that is away,
 lacks a blob or sends something else costs a moment, and the next place is asked. One that sent wrong bytes is left out
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ASIDE_S = 60.0  # a mirror that is away costs a connection's time-out; not for every blob
 WRONG_ASIDE_S = 86_400.0
 DOUBTED_MAX = 4096
+BUNDLE = "the bundle"
 
 
 class Place(Protocol):
@@ -46,9 +47,11 @@ class Sources:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._mirrors: dict[str, Registry] = {}
+        self._bundle: Place | None = None
         self._aside: dict[str, float] = {}
         self._doubted: set[str] = set()  # blobs that came wrong while mirrors were asked
         self._interrupts = 0
+        self.bundle_wrong = ""  # a blob that came wrong while a bundle was asked
 
     def use_mirrors(self, urls: Sequence[str]) -> None:
         """Ask these mirrors from now on, in this order."""
@@ -61,6 +64,15 @@ class Sources:
             self._doubted.clear()
         for mirror in left:
             mirror.interrupt()
+
+    def use_bundle(self, bundle: Place | None) -> None:
+        """Ask this one before all others; what waits for the registry's link asks again at once."""
+        with self._lock:
+            self._bundle, self.bundle_wrong = bundle, ""
+            self._aside.clear()
+            self._doubted.clear()
+        if bundle is not None:
+            self.home.interrupt()
 
     def manifest(self, repository: str, digest: str, *, size_max: int) -> bytes:
         """Return the bytes under a manifest's digest; what the registry itself sends is unchecked."""
@@ -82,17 +94,25 @@ class Sources:
                 if at > span.start:
                     raise LinkLost(f"{name}: {error}") from error  # it lives: whoever asked goes on from here
                 self._failed(name, error, interrupts)
-        yield from self.home.chunks(span)
+        try:
+            yield from self.home.chunks(span)
+        except LinkLost as error:
+            if span.digest not in self._doubted:
+                raise
+            raise LinkLost(f"{error}; what a bundle or a mirror sent as {span.digest} is damaged") from error
 
     def doubt(self, digest: str, error: Refused) -> bool:
         """Tell that a blob came wrong; return whether it is worth another try, from the registry alone."""
         with self._lock:
-            if error.reason != "wrong_bytes" or not self._mirrors or digest in self._doubted:
+            has_near = bool(self._mirrors) or self._bundle is not None
+            if error.reason != "wrong_bytes" or not has_near or digest in self._doubted:
                 return False
             if len(self._doubted) >= DOUBTED_MAX:
                 self._doubted.clear()
             self._doubted.add(digest)
-        log.warning("%s came wrong, maybe from a mirror: it is fetched from the registry", digest)
+            if self._bundle is not None:
+                self.bundle_wrong = digest
+        log.warning("%s came wrong from a bundle or a mirror: it is fetched from the registry", digest)
         return True
 
     def interrupt(self) -> None:
@@ -121,7 +141,9 @@ class Sources:
         with self._lock:
             if digest in self._doubted:
                 return []
-            return [(url, mirror) for url, mirror in self._mirrors.items() if self._aside.get(url, 0.0) <= now]
+            near: list[tuple[str, Place]] = [] if self._bundle is None else [(BUNDLE, self._bundle)]
+            near += self._mirrors.items()
+            return [(name, place) for name, place in near if self._aside.get(name, 0.0) <= now]
 
     def _failed(self, name: str, error: Passing | Refused, interrupts: int) -> None:
         if self._interrupts != interrupts:
@@ -130,7 +152,7 @@ class Sources:
             self._set_aside(name, ASIDE_S, str(error))
 
     def _set_aside(self, name: str, for_s: float, why: str) -> None:
-        log.info("mirror %s is not asked for %d s: %s", name, for_s, why)
+        log.info("%s is not asked for %d s: %s", name, for_s, why)
         with self._lock:
             self._aside[name] = self._monotonic() + for_s
 

@@ -18,7 +18,7 @@ from device.images.keeping import Freed, Keeper
 from device.images.loopback import Loopback, PortTaken
 from device.images.ports import kept_port
 from device.images.source import Registry
-from device.images.sources import Sources
+from device.images.sources import Place, Sources
 from device.images.store import Store
 from device.images.tokens import Tokens
 from device.images.transfer import Progress
@@ -93,6 +93,14 @@ class Supply:
     def follow(self, link: LinkPolicy | None) -> None:
         """Learn how the link may be used, and which mirrors are nearer than the registry."""
         self.sources.use_mirrors(() if link is None else link.mirrors)
+
+    def use_bundle(self, bundle: Place | None) -> None:
+        """Have images come from a bundle first; None when it is gone."""
+        self.sources.use_bundle(bundle)
+
+    def bundle_trouble(self) -> str:
+        """Return which blob of the bundle in use is damaged, or an empty string."""
+        return self.sources.bundle_wrong
 
     def note(self, sections: Sequence[AppSection]) -> None:
         """Learn the images of the apps that are to run."""

@@ -23,17 +23,17 @@ from nacl.signing import SigningKey
 from sqlalchemy import update
 
 from broker.appspec import AppSpec
-from broker.channels import DESIRED, TRUST
+from broker.channels import DESIRED, STATUS, TRUST
 from broker.clock import SystemClock
-from broker.codec import open_sealed
+from broker.codec import open_sealed, seal
 from broker.enrollment import EnrollResponse, parse_token, registry_token_proof
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import Batch, Birth, Conn, Instant, LinkPolicy
+from broker.messages import Batch, Birth, Conn, Generation, Instant, LinkPolicy, Status
 from broker.payloads import LINES, SAMPLES, Line, Sample, pack_lines, pack_samples
 from broker.policy import Policy
 from broker.policy_rows import Rows
-from broker.signing import Signatures
+from broker.signing import MacKey, Signatures
 from cloud import deploying, founding, keys, pki, registry
 from cloud.api.app import BODY_BYTES_MAX, create_app
 from cloud.api.context import Context, Notices
@@ -103,6 +103,7 @@ class Cloud:
         self.keys: Keys = keys.load(folder.keys)
         self.pki = Pki(folder.pki)
         self.enrolled: list[DeviceRef] = []
+        self.reported: list[DeviceRef] = []
         self.context = Context(
             settings=Settings(folder, "127.0.0.1", Ports(api=1, broker=2, services=3, registry=4), 300),
             database=self.database,
@@ -116,7 +117,9 @@ class Cloud:
             passwords=passwords,
             logins=Throttle(20),
             commands=Throttle(20),
-            notices=Notices(lambda: None, lambda: None, lambda: None, self.enrolled.append, lambda: True),
+            notices=Notices(
+                lambda: None, lambda: None, lambda: None, self.enrolled.append, self.reported.append, lambda: True
+            ),
             clock=SystemClock(),
             store="s-1",
             version="0",
@@ -693,6 +696,50 @@ def test_grants_travel_with_an_apps_section_until_they_are_replaced_and_need_a_s
         tx.execute(update(schema.tokens).values(scopes="read deploy"))
     assert reason(user.post("/v1/deployments", app="web", grants={})) == (403, "forbidden")
     assert user.post("/v1/deployments", app="web").status_code == 201
+
+
+def test_a_bundle_has_the_envelopes_as_they_are_sent(cloud: Cloud) -> None:
+    user = cloud.login()
+    enrolled = Joining("pump").enroll(user)
+    user.app()
+    assert reason(user.get("/v1/bundle?app=web")) == (409, "not_deployed")
+    deployed = user.post("/v1/deployments", app="web").json()
+    found = user.get("/v1/bundle?app=web&release=1").json()
+    assert found == user.get(f"/v1/bundle?deployment={deployed['deployment']}").json()
+    (one,) = found["devices"]
+    with cloud.database.read() as tx:
+        row = desired.newest(tx, enrolled.device)
+    assert row is not None
+    assert base64.b64decode(one["desired"]) == row.envelope
+    assert one["trust"] == enrolled.trust
+    assert [image["digest"] for image in one["images"]] == [PRESENT]
+    assert one["holds"] == []
+    assert user.get("/v1/bundle?app=web&device=pump").json() == found
+    assert reason(user.get("/v1/bundle")) == (422, "bad_request")
+    assert reason(cloud.other().get("/v1/bundle?app=web")) == (404, "not_found")
+
+
+def test_a_status_that_was_carried_is_believed_by_its_mac_and_once(cloud: Cloud) -> None:
+    user = cloud.login()
+    enrolled = Joining("pump").enroll(user)
+    Joining("other").enroll(user)
+    ref = DeviceRef(enrolled.org, enrolled.device)
+    key = MacKey(base64.b64decode(enrolled.mac_key))
+    conn = Conn(boot="a" * 32, count=5)
+    accepted = Generation(era=1, generation=4, digest="sha256:" + "1" * 64)
+    body = {
+        "status": base64.b64encode(
+            seal(STATUS, ref, Status(conn=conn, n=1, revision=9, accepted=accepted), key)
+        ).decode()
+    }
+    assert reason(user.post("/v1/devices/other/status", **body)) == (422, "unknown_key")
+    assert user.post("/v1/devices/pump/status", **body).json()["news"] is True
+    assert cloud.reported == [ref]
+    shown = user.get("/v1/devices/pump").json()
+    assert (shown["accepted"]["generation"], shown["status"]["revision"], shown["online"]) == (4, 9, False)
+    assert user.post("/v1/devices/pump/status", **body).json()["news"] is False
+    assert reason(user.post("/v1/devices/pump/status", status="AAA")) == (422, "malformed")
+    assert reason(cloud.other().post("/v1/devices/pump/status", **body)) == (404, "not_found")
 
 
 def test_a_device_shows_the_policy_that_its_birth_told(cloud: Cloud) -> None:

@@ -14,7 +14,7 @@ from broker.messages import Command, Conn, StreamFrame, Sync
 from broker.signing import MacKey
 from device.checked_file import CheckedFile
 from device.commands import Commands
-from device.inbox import DEPTH, Inbox
+from device.inbox import DEPTH, Handed, Inbox
 from device.ledger import Accepted, Ledger
 from device.replies import Replies
 from device.trust import Trust
@@ -112,6 +112,31 @@ def sync(n: int, *, conn: Conn = CONN, key: MacKey = MAC) -> tuple[str, bytes]:
 def command(counter: int, *, conn: Conn = CONN) -> tuple[str, bytes]:
     message = Command(id=f"c-{counter}", counter=counter, conn=conn, ttl_s=1, verb="dance")
     return COMMAND.topic(PUMP), sealed_down(COMMAND, message, key=ONLINE)
+
+
+def handed(desk: Desk, generation: int, *, version: int | None = None) -> list[str]:
+    """Hand a state over as a file; return what was told, its answer last."""
+    answers: list[object] = []
+    document = None if version is None else sealed_trust(trust_document(version, ONLINE))
+    assert desk.inbox.hand(Handed(sealed_desired(desired(generation)), document, answers.append))
+    desk.told.clear()
+    desk.inbox.run(Script([nothing]))
+    (answer,) = answers
+    return [*desk.told, getattr(answer, "reason", str(answer))]
+
+
+def test_what_comes_as_a_file_is_taken_by_the_rules_of_the_link(desk: Desk) -> None:
+    assert handed(desk, 3) == ["unknown_key"]
+    assert handed(desk, 3, version=2) == ["accepted 1.3", "None"]
+    assert handed(desk, 3, version=2) == ["None"]
+    assert handed(desk, 2) == ["stale_generation"]
+    assert handed(desk, 4, version=1) == ["accepted 1.4", "None"]  # trust that is older than what the link brought
+
+
+def test_a_full_queue_takes_no_file(desk: Desk) -> None:
+    for _ in range(DEPTH):
+        desk.inbox.poke()
+    assert not desk.inbox.hand(Handed(b"", None, lambda error: None))
 
 
 def test_each_message_gets_to_where_it_belongs(desk: Desk) -> None:
