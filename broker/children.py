@@ -15,6 +15,7 @@ import random
 import select
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from broker.errors import Passing
 
 log = logging.getLogger(__name__)
 CALM_S = 60.0  # one that was up so long did not end because of how it was started
+JOB_LOOK_S = 0.5  # how often one waits for a job looks whether it shall stop
 WITHOUT_PIDFD_S = 0.5  # how often to look whether it has ended, on kernels before 5.3
 
 
@@ -254,6 +256,37 @@ class Child:
             log.warning("%s does not end; killing it", self.program.name)
             process.kill()
             process.wait()
+
+
+def run_to_end(argv: Sequence[str], *, data_bytes_max: int, timeout_s: float, stopping: threading.Event) -> str | None:
+    """Run one job with few rights to memory and processor; return what it said last where it failed, else None.
+
+    One that takes too long is killed, and so is one under way when we shall stop: that raises `Passing`.
+    """
+    bounded = ["nice", "-n", "10", "prlimit", f"--data={data_bytes_max}", "setpriv", "--pdeathsig", "KILL", *argv]
+    deadline = time.monotonic() + timeout_s
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(bounded, stdin=subprocess.DEVNULL, stdout=words, stderr=subprocess.STDOUT)
+        try:
+            while not _ended(process, stopping):
+                if time.monotonic() > deadline:
+                    return f"it took more than {timeout_s:.0f} s"
+            if process.poll() is None:
+                raise Passing("stopped")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        words.seek(max(0, words.tell() - 800))
+        said = words.read().decode(errors="replace").strip()
+        return None if process.returncode == 0 else f"it ended with status {process.returncode}: {said}"
+
+
+def _ended(process: subprocess.Popen[bytes], stopping: threading.Event) -> bool:
+    """Wait a moment; return whether there is nothing more to wait for."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(JOB_LOOK_S)
+    return process.poll() is not None or stopping.is_set()
 
 
 def _limits(program: Program) -> list[str]:

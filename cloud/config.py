@@ -44,6 +44,11 @@ class Folder:
         return self.root / "logs"
 
     @property
+    def patching(self) -> Path:
+        """Where patches are made; nothing in it outlives the process."""
+        return self.root / "patching"
+
+    @property
     def database(self) -> Path:
         return self.root / "skerry.db"
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin
 
 import jwt
 import urllib3
@@ -70,7 +73,7 @@ class RegistryTokens:
 
 
 class Registry:
-    """Reads what the running registry holds."""
+    """Reads what the running registry holds, and stores what the cloud makes."""
 
     def __init__(self, settings: Settings, tokens: RegistryTokens, *, servers_ca: Path) -> None:
         scheme = "http" if settings.is_local else "https"
@@ -90,6 +93,49 @@ class Registry:
         """Give a blob's bytes in pieces, or None where there is no such blob; raise as `manifest` does."""
         with self._answer(repository, f"blobs/{digest}", {}, now_s) as response:
             yield None if response is None else response.stream(PIECE, decode_content=False)
+
+    def put_blob(self, repository: str, digest: str, path: Path, *, now_s: int) -> None:
+        """Store a file's bytes under their digest; raise `Passing`."""
+        with path.open("rb") as file:
+            begun = self._change("POST", repository, "blobs/uploads/", now_s, accepted=(202,))
+            place = urllib3.util.parse_url(urljoin(self._base, begun.headers.get("Location", "")))
+            sized = {"Content-Length": str(os.fstat(file.fileno()).st_size), "Content-Type": "application/octet-stream"}
+            query = "&".join(part for part in (place.query, f"digest={digest}") if part)
+            target = f"{self._base}{place.path}?{query}"  # at the address we know: its own name may be another's
+            self._change("PUT", repository, target, now_s, accepted=(201,), headers=sized, body=file)
+
+    def put_manifest(self, repository: str, reference: str, kind: str, data: bytes, *, now_s: int) -> None:
+        """Store a manifest under a tag or its digest; raise `Passing`."""
+        path = f"manifests/{reference}"
+        self._change("PUT", repository, path, now_s, accepted=(201,), headers={"Content-Type": kind}, body=data)
+
+    def delete(self, repository: str, path: str, *, now_s: int) -> None:
+        """Delete `manifests/<digest>` or `blobs/<digest>`, if it is there; raise `Passing`."""
+        self._change("DELETE", repository, path, now_s, accepted=(202, 404))
+
+    def _change(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        now_s: int,
+        *,
+        accepted: tuple[int, ...],
+        headers: Mapping[str, str] | None = None,
+        body: BinaryIO | bytes | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        grants = (Grant(repository, ("pull", "push", "delete")),)
+        token = self._tokens.sign("skerry-cloud", grants, now_s=now_s, life_s=PEOPLE_S)
+        url = path if path.startswith(self._base) else f"{self._base}/v2/{repository}/{path}"
+        try:
+            response = self._pool.request(
+                method, url, headers={"Authorization": f"Bearer {token}"} | dict(headers or {}), body=body
+            )
+        except HTTPError as error:
+            raise Passing(f"the registry does not answer: {error}") from error
+        if response.status not in accepted:
+            raise Passing(f"the registry answers {method} of {path[:200]} with status {response.status}")
+        return response
 
     @contextmanager
     def _answer(

@@ -37,6 +37,7 @@ from cloud.keys import Keys
 from cloud.links import Links
 from cloud.live import Feed
 from cloud.passwords import Passwords
+from cloud.patcher import Patcher
 from cloud.pki import Pki
 from cloud.publisher import Publisher
 from cloud.release_images import ReleaseImages
@@ -64,6 +65,7 @@ class _Ground:
     images: registry.Registry
     issuer: Issuer
     feed: Feed
+    patcher: Patcher
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
         images=images,
         issuer=Issuer(own.desired, era=keys.ERA, store=store),
         feed=Feed(first_id=clock.wall_ms()),
+        patcher=Patcher(database, images, folder.patching, clock=clock),
     )
 
 
@@ -193,6 +196,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
             enrolled=ways.enrolled,
             reported=lambda device: ways.changed([device]),
             broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
+            pushed=ground.patcher.pushed,
         ),
         clock=ground.clock,
         store=ground.store,
@@ -218,6 +222,7 @@ def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
     ways.publishing.start()
     household.thread("ingest", worker.run, wake=ways.inbox.wake)
     household.thread("sweeper", sweeper.run)
+    household.thread("patcher", ground.patcher.run, wake=ground.patcher.wake)
     household.at_end(ways.sessions.stop)
     with ground.database.read() as tx:
         shards = devices.shards(tx)

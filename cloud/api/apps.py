@@ -99,6 +99,7 @@ def delete(name: str, who: Deployer, context: Ctx, force: bool = False) -> Respo
         audit.add(tx, org=who.org, by=who.user_name, action="app.delete", subject=app.app, now_ms=now_ms)
     context.notices.issued()
     context.notices.due()
+    context.notices.pushed(app.app)
     return Response(status_code=204)
 
 
@@ -125,6 +126,7 @@ def push_release(name: str, body: NewRelease, who: Deployer, context: Ctx) -> di
         stored = releases.get(tx, app.app, digest)
         assert stored is not None
         audit.add(tx, org=who.org, by=who.user_name, action="release.push", subject=digest, now_ms=now_ms)
+    context.notices.pushed(app.app)
     return {"release": digest, "version": stored.version, "created": created}
 
 

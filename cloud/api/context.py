@@ -46,6 +46,7 @@ class Notices:
     enrolled: Callable[[DeviceRef], None]
     reported: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]
+    pushed: Callable[[str], None] = lambda app: None  # a release of this app, or that it is deleted
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,16 @@ def of_org(tx: Connection, org: str) -> Sequence[App]:
     return [App(*row) for row in tx.execute(found.order_by(apps.c.name))]
 
 
+def all_ids(tx: Connection) -> Sequence[str]:
+    """Return every app of every organisation, deleted ones too."""
+    return [row[0] for row in tx.execute(select(apps.c.app))]
+
+
+def exists(tx: Connection, app: str) -> bool:
+    """Return whether an app is there and not deleted."""
+    return tx.execute(select(apps.c.app).where(apps.c.app == app, apps.c.deleted_ms.is_(None))).first() is not None
+
+
 def names(tx: Connection, org: str) -> dict[str, str]:
     """Return the name of each app of the organisation, deleted ones too."""
     return {row[0]: row[1] for row in tx.execute(select(apps.c.app, apps.c.name).where(apps.c.org == org))}

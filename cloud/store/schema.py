@@ -136,6 +136,17 @@ releases = _table(
     Column("pushed_ms", BigInteger, nullable=False),
     Column("by", String(63), nullable=False),
 )
+patches = _table(
+    "patches",
+    Column("repository", String(255), primary_key=True),
+    Column("image", _DIGEST, primary_key=True),
+    Column("base", _DIGEST, primary_key=True),
+    Column("app", _ID, ForeignKey("apps.app"), nullable=False, index=True),
+    Column("artifact", String(71), nullable=False),
+    Column("blobs", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+)
 instances = _table(
     "instances",
     Column("instance", _ID, primary_key=True),

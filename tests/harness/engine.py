@@ -38,7 +38,8 @@ def registry(folder: Path) -> Iterator[str]:
     port = free_port()
     config = folder / "registry.yml"
     config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\n"
     )
     server = Server(
         [program("docker-registry"), "serve", str(config)],

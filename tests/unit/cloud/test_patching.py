@@ -14,6 +14,7 @@ import pytest
 from broker.patches import FRESH_MAX, PREFIX_MAX, BadPatch
 from cloud.patching.alike import segments
 from cloud.patching.making import main, make, reading, tried
+from cloud.patching.pairing import Contents, partner
 from cloud.patching.tar_entries import entries
 
 CODE = {f"site/pkg{n}/module.py": b"".join(b"line %d of %d\n" % (k, n) for k in range(200)) for n in range(40)}
@@ -124,3 +125,10 @@ def test_a_wrong_promise_is_noticed_before_anybody_gets_it(tmp_path: Path) -> No
     wrong = "sha256:" + "0" * 64
     with pytest.raises(BadPatch, match="is not sha256:0000"):
         main([str(old), wrong, str(new), wrong, str(tmp_path / "patch")])
+
+
+def test_a_layer_is_compared_with_the_one_that_shares_its_files() -> None:
+    bases = [Contents({"etc/os": 9_000}, "FROM"), Contents({"app/main.py": 900, "x": 1}, "COPY . /app")]
+    assert partner(Contents({"app/main.py": 1_000, "app/new.py": 50_000}, ""), bases) == 1
+    assert partner(Contents({"app2/main.py": 1_000}, "COPY . /app"), bases) == 1  # nothing shared, but made alike
+    assert partner(Contents({"usr/bin/other": 1_000}, "RUN build"), bases) is None
