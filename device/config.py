@@ -7,9 +7,9 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from broker.codec import first_error
 from broker.enrollment import Base64
@@ -18,8 +18,37 @@ from broker.ids import DeviceId, DeviceRef, OrgId
 from broker.policy import Policy, policy_of
 from broker.signing import MacKey, Signer
 from broker.transport import Endpoint
+from device.telemetry.caps import Cap, WhenFull
 
+PERCENT_MAX = 90
 SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its terminating zero
+
+
+class Keep(BaseModel):
+    """What one class of streams may hold of the store, and what goes when it holds more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    percent: Annotated[int, Field(ge=1, le=90)]
+    when_full: WhenFull = "oldest"
+
+
+class Keeps(BaseModel):
+    """The `[telemetry.keep]` tables, one for each class of streams. The store needs the rest for its own work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    events: Keep = Keep(percent=5)
+    telemetry: Keep = Keep(percent=50)
+    metrics: Keep = Keep(percent=10, when_full="thin")
+    logs: Keep = Keep(percent=25)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        total = sum(keep.percent for _, keep in self)
+        if total > PERCENT_MAX:
+            raise ValueError(f"{total} percent of the store are given to streams, at most {PERCENT_MAX} can be")
+        return self
 
 
 class TelemetrySettings(BaseModel):
@@ -31,6 +60,13 @@ class TelemetrySettings(BaseModel):
     store_megabytes: Annotated[int, Field(ge=8, le=65536)] = 256
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
     durability: str = Field(default="everysec", pattern="^(everysec|always)$")
+    keep: Keeps = Keeps()
+
+    @property
+    def caps(self) -> dict[str, Cap]:
+        """What each class of streams may hold, by the name of the class."""
+        store = self.store_megabytes << 20
+        return {kind: Cap(store * keep.percent // 100, keep.when_full) for kind, keep in self.keep}
 
 
 class PlatformSettings(BaseModel):

@@ -130,7 +130,11 @@ class Worker:
         accounts = Accounts(paths.telemetry / "accounts.json", socket_folder=paths.intake_folder)
         intake = Client(paths.intake_socket, user=servers.WORKER_USER, password=accounts.worker_password)
         self.buffer = Buffer(
-            Client(paths.store_socket), marks=Marks(intake), epoch_file=paths.telemetry / "epoch", now=self._now
+            Client(paths.store_socket),
+            marks=Marks(intake),
+            epoch_file=paths.telemetry / "epoch",
+            now=self._now,
+            caps=owner.telemetry.caps,
         )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)

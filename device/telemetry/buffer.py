@@ -2,8 +2,9 @@
 
 Keys: `known` (set of `STREAM|EPOCH`), `order` (counter of epochs), and for each of them
 `state|STREAM|EPOCH` (hash: order, last, sent, trimmed), `batch|STREAM|EPOCH` (a Redis stream, entry id `FIRST-0`),
-`gaps|STREAM|EPOCH` (hash: first number of a batch that became a gap -> cause); `cursor|SOURCE` (hash).
-A batch's bounds and bytes are fixed when it is written. Nothing is trimmed that was not both sent and acked.
+`dropped|STREAM|EPOCH` (what has no elements, see `drops`); `cursor|SOURCE` (hash).
+A batch's bounds and bytes are fixed when it is written. Nothing is trimmed that was not both sent and acked; what a
+class of streams holds beyond its cap is dropped, and named.
 """
 
 from __future__ import annotations
@@ -11,63 +12,40 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgpack
 
 from broker.messages import Gap, Instant, StreamHeld, StreamKept
+from device.telemetry.caps import CAUSES, Cap
 from device.telemetry.connection import Client, Command, RedisUnavailable
+from device.telemetry.drops import Drops, key_of
 from device.telemetry.epochs import new_epoch
 from device.telemetry.marks import Marks
 from device.telemetry.ranges import Range, holes
+from device.telemetry.room import Room
+from device.telemetry.stored import Extent, Place, Stored, stored
 
 log = logging.getLogger(__name__)
 PAGE = 64  # batches read at once where all are looked at
 EPOCHS_KEPT = 64  # of one stream, drained ones included: what a restored cloud database may still ask about
 
 
-@dataclass(frozen=True)
-class Place:
-    """One (stream, epoch)."""
-
-    stream: str
-    epoch: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.stream}|{self.epoch}"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A batch as it lies in the buffer."""
-
-    place: Place
-    first: int
-    last: int
-    at: Instant
-    format: str
-    payload: bytes
-    gaps: tuple[Gap, ...]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How far one (stream, epoch) is: last number made, highest sent, all trimmed up to."""
-
-    place: Place
-    order: int
-    last: int
-    sent: int
-    trimmed: int
-
-
 class Buffer:
     """Owns the store. Safe to use from several threads."""
 
-    def __init__(self, client: Client, *, marks: Marks, epoch_file: Path, now: Callable[[], Instant]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        marks: Marks,
+        epoch_file: Path,
+        now: Callable[[], Instant],
+        caps: Mapping[str, Cap] | None = None,
+    ) -> None:
         self._client = client
+        self._drops = Drops(client)
+        self._room = Room(client, caps or {}, extents=self.extents, drop=self._drop)
         self._marks = marks
         self._is_compared = False
         self._epoch_file = epoch_file
@@ -87,6 +65,7 @@ class Buffer:
         with self._lock:
             self._epoch = new_epoch(self._epoch_file)
             self._last = {}
+            self._room.measure_anew()
             self._is_compared = False
 
     def append(
@@ -101,26 +80,29 @@ class Buffer:
     ) -> Place:
         """Write a batch of `count` elements after the gaps `(how many, cause)`, with `cursor` (source, fields).
 
-        Returns only when all of it has reached the disk. Raises `RedisUnavailable`: then the answer is lost and the
-        write may stand, with its cursor; the caller reads the cursor again before the next one.
+        Where its class is at its cap and keeps what it has, the elements become a gap. Returns only when all of it
+        has reached the disk. Raises `RedisUnavailable`: then the answer is lost and the write may stand, with its
+        cursor; the caller reads the cursor again before the next one.
         """
         with self._lock:
             if not self._epoch:
                 raise RedisUnavailable("the store is starting")
             place = Place(stream, self._epoch)
+            if count and not self._room.make(stream, len(payload)):
+                count, gap_causes = 0, [*gap_causes, (count, CAUSES["newest"])]
             first = self._last_number(place) + 1
             number, gaps = first, []
             for lost, cause in gap_causes:
-                gaps.append([number, number + lost - 1, cause])
+                gaps.append((number, number + lost - 1, cause))
                 number += lost
             last = number + count - 1
-            commands: list[Command] = []
-            if first == 1:
-                order = self._client.increment("order")
-                commands.append(("SADD", "known", place.key))
-                commands.append(("HSET", f"state|{place.key}", "order", order, "sent", 0, "trimmed", 0))
-            header = msgpack.packb([last, self.now().model_dump(), format, gaps])
-            commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", payload))
+            commands: list[Command] = self._known(place) if first == 1 else []
+            if count:
+                header = msgpack.packb([last, self.now().model_dump(), format, gaps])
+                commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", payload))
+            else:
+                for low, high, cause in gaps:
+                    commands += self._drop(place, [(low, high)], cause)
             commands.append(("HSET", f"state|{place.key}", "last", last))
             if cursor is not None:
                 commands.append(_set_hash(f"cursor|{cursor[0]}", cursor[1]))
@@ -129,6 +111,16 @@ class Buffer:
             self._last[stream] = last
         self._marks.note(place.key, last)
         return place
+
+    def _known(self, place: Place) -> list[Command]:
+        order = self._client.increment("order")
+        return [
+            ("SADD", "known", place.key),
+            ("HSET", f"state|{place.key}", "order", order, "sent", 0, "trimmed", 0),
+        ]
+
+    def _drop(self, place: Place, ranges: Sequence[Range], cause: str) -> list[Command]:
+        return self._drops.add(place.key, ranges, cause=cause, at=self.now(), sent=self._sent_of(place))
 
     def _last_number(self, place: Place) -> int:
         known = self._last.get(place.stream)
@@ -169,8 +161,11 @@ class Buffer:
     def read(self, place: Place, *, after: int, count: int) -> list[Stored]:
         """Return up to `count` batches that begin after number `after`, in order."""
         entries = self._client.entries(f"batch|{place.key}", low=f"({after}-0", count=count)
-        gaps = self._client.hash(f"gaps|{place.key}") if entries else {}
-        return [_stored(place, entry_id, fields, gaps) for entry_id, fields in entries]
+        found = [stored(place, entry_id, fields) for entry_id, fields in entries]
+        for drop in self._drops.after(place.key, after, count=count):
+            gap = Gap(first=drop.first, last=drop.last, cause=drop.cause)
+            found.append(Stored(place, drop.first, drop.last, drop.at, "none", b"", (gap,)))
+        return sorted(found, key=lambda each: each.first)[:count]
 
     def note_sent(self, place: Place, last: int) -> None:
         """Remember that everything up to `last` has been sent at least once.
@@ -195,25 +190,35 @@ class Buffer:
                 return 0
             sent, trimmed = max(int(state["sent"]), self._sent.get(place, 0)), int(state["trimmed"])
             limit = min(held.contiguous, sent)
-            gone = 0
+            gone = self._forget_drops(place, 1, limit)
             if limit > trimmed:
-                gone = self._client.trim_through(f"batch|{place.key}", f"{limit}-0")
+                gone += self._client.trim_through(f"batch|{place.key}", f"{limit}-0")
                 self._client.transaction([("HSET", f"state|{place.key}", "trimmed", limit)])
             for first, last in held.ranges:
-                gone += self._drop_within(place, first, min(last, sent))
+                gone += self._forget_within(place, first, min(last, sent))
             return gone
 
-    def _drop_within(self, place: Place, first: int, last: int) -> int:
+    def _sent_of(self, place: Place) -> int:
+        return max(int(self._client.hash_field(f"state|{place.key}", "sent") or 0), self._sent.get(place, 0))
+
+    def _forget_drops(self, place: Place, first: int, last: int) -> int:
+        found = self._drops.within(place.key, first, last)
+        self._drops.remove(place.key, found)
+        return len(found)
+
+    def _forget_within(self, place: Place, first: int, last: int) -> int:
         entries = self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{last}-0")
-        ids = [entry_id for entry_id, fields in entries if _stored(place, entry_id, fields, {}).last <= last]
-        return self._client.delete_entries(f"batch|{place.key}", ids)
+        ids = [entry_id for entry_id, fields in entries if stored(place, entry_id, fields).last <= last]
+        return self._client.delete_entries(f"batch|{place.key}", ids) + self._forget_drops(place, first, last)
 
     def replace_by_gap(self, place: Place, first: int, *, cause: str) -> None:
-        """Turn the batch that begins at `first` into a gap of the same range: the cloud will never take it.
-
-        An entry of a Redis stream cannot be changed, nor its id given again: so the cause lies beside it.
-        """
-        self._client.transaction([("HSET", f"gaps|{place.key}", first, cause)])
+        """Turn the batch that begins at `first` into a gap of the same range: the cloud will never take it."""
+        with self._lock:
+            for entry_id, fields in self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{first}-0"):
+                last = stored(place, entry_id, fields).last
+                self._client.transaction(
+                    [("XDEL", f"batch|{place.key}", entry_id), *self._drop(place, [(first, last)], cause)]
+                )
 
     def lost_by_cloud(self, held: StreamHeld) -> list[Range]:
         """Return the numbers that neither the cloud holds nor we keep: they were acked by a store since restored."""
@@ -246,14 +251,8 @@ class Buffer:
         """Put a gap where the numbers up to `last` were. What the cloud has of them stands: stored wins over a gap."""
         first = extent.last + 1 if extent is not None else 1
         log.error("the store lost %s %d..%d", place.key, first, last)
-        commands: list[Command] = []
-        if extent is None:
-            commands.append(("SADD", "known", place.key))
-            order = self._client.increment("order")
-            commands.append(("HSET", f"state|{place.key}", "order", order, "sent", 0, "trimmed", 0))
-        gaps = [[first, last, "store_lost"]]
-        header = msgpack.packb([last, self.now().model_dump(), "none", gaps])
-        commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", b""))
+        commands = self._known(place) if extent is None else []
+        commands += self._drop(place, [(first, last)], "store_lost")
         commands.append(("HSET", f"state|{place.key}", "last", last))
         if "moved" in self.cursor(place.stream):  # what went with them was moved, and not erased by the app
             commands.append(("HINCRBY", f"cursor|{place.stream}", "moved", last - first + 1))
@@ -273,27 +272,8 @@ class Buffer:
             seen[stream] = seen.get(stream, 0) + 1
             if seen[stream] > EPOCHS_KEPT and extent in drained:
                 key = extent.place.key
-                self._client.transaction(
-                    [("SREM", "known", key), ("DEL", f"state|{key}", f"batch|{key}", f"gaps|{key}")]
-                )
+                self._client.transaction([("SREM", "known", key), ("DEL", f"state|{key}", f"batch|{key}", key_of(key))])
 
 
 def _set_hash(key: str, fields: Mapping[str, str]) -> Command:
     return ("HSET", key, *(part for item in sorted(fields.items()) for part in item))
-
-
-def _stored(place: Place, entry_id: str, fields: Mapping[bytes, bytes], replaced: Mapping[str, str]) -> Stored:
-    last, at, form, gaps = msgpack.unpackb(fields[b"h"])
-    first = int(entry_id.partition("-")[0])
-    payload = fields[b"p"]
-    if str(first) in replaced:
-        payload, gaps = b"", [[first, last, replaced[str(first)]]]
-    return Stored(
-        place=place,
-        first=first,
-        last=last,
-        at=Instant.model_validate(at),
-        format=form,
-        payload=payload,
-        gaps=tuple(Gap(first=g[0], last=g[1], cause=g[2]) for g in gaps),
-    )

@@ -121,6 +121,22 @@ class Client:
         with _translated():
             return [(eid.decode(), dict(fields)) for eid, fields in self._redis.xrange(key, low, high, count=count)]
 
+    def sorted_after(self, key: str, score: int, *, count: int) -> list[bytes]:
+        """Return the first members of a sorted set above a score."""
+        with _translated():
+            return list(self._redis.zrangebyscore(key, f"({score}", "+inf", start=0, num=count))
+
+    def sorted_between(self, key: str, low: int, high: int) -> list[bytes]:
+        """Return the members of a sorted set from one score to another, both included."""
+        with _translated():
+            return list(self._redis.zrangebyscore(key, low, high))
+
+    def sorted_before(self, key: str, score: int) -> bytes | None:
+        """Return the last member of a sorted set below a score."""
+        with _translated():
+            found = self._redis.zrevrangebyscore(key, f"({score}", "-inf", start=0, num=1)
+            return found[0] if found else None
+
     def wait_for_entries(self, after: Mapping[str, str], *, block_ms: int) -> list[str]:
         """Wait until any of the streams has an entry after its id; return which have, none when the time is over."""
         arguments = self._arguments | {"socket_timeout": block_ms / 1000 + TIMEOUT_S}

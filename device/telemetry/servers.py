@@ -60,6 +60,8 @@ appenddirname store
 appendfsync always
 aof-load-truncated yes
 auto-aof-rewrite-min-size 16mb
+# A node of a stream is freed with its last entry: one entry each, so that what is given up is free at once.
+stream-node-max-entries 1
 maxmemory {settings.store_megabytes}mb
 maxmemory-policy noeviction
 databases 1

@@ -16,8 +16,9 @@ from broker.channels import BATCH
 from broker.clock import Clock
 from broker.errors import Refused
 from broker.messages import Batch, Conn, Gap, Refusal, StreamHeld, Sync
-from device.telemetry.buffer import Buffer, Extent, Place, Stored
+from device.telemetry.buffer import Buffer
 from device.telemetry.connection import RedisUnavailable
+from device.telemetry.stored import Extent, Place, Stored
 from device.uplink import Uplink
 
 log = logging.getLogger(__name__)

@@ -64,14 +64,13 @@ class Command:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cloud.cli.main", *arguments],
+        return subprocess.Popen(  # a shell's background jobs, of which we may be one, ignore the signal
+            ["env", "--default-signal=INT", sys.executable, "-m", "cloud.cli.main", *arguments],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
 
     def good(self, *arguments: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -239,8 +240,8 @@ def _answers(port: int) -> bool:
     "sent", [b"\0" * 100, b"GET /" + b"a" * 100_000 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\n"]
 )
 def test_what_is_no_request_harms_nobody(loopback: Loopback, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", loopback.port)) as link:
-        link.sendall(sent)
+    with socket.create_connection(("127.0.0.1", loopback.port)) as link, contextlib.suppress(OSError):
+        link.sendall(sent)  # the answer and the end may come before all of it is sent
         link.shutdown(socket.SHUT_WR)
     assert _answers(loopback.port)
 

@@ -13,6 +13,7 @@ import pytest
 
 from broker.messages import StreamHeld
 from device.telemetry.redis_files import FAILED_STARTS
+from device.telemetry.servers import WORKER_USER
 from tests.harness.servers import wait_until
 from tests.harness.telemetry import OTHER_STREAM, STREAM, Bench
 
@@ -179,6 +180,8 @@ def test_an_intake_that_lives_but_answers_nobody_is_started_again(
     monkeypatch.setattr("device.telemetry.servers.STOP_TIMEOUT_S", 0.5)
     monkeypatch.setattr("device.telemetry.connection.TIMEOUT_S", 0.2)
     bench.start_intake()
+    worker = bench.client(username=WORKER_USER, password=bench.accounts.worker_password)
+    worker.config_set("appendfsync", "always")  # by default a kill may take the last second while the disk is busy
     bench.write(range(2))
     child = bench.intake_server.child
     before = child.pid

@@ -25,11 +25,12 @@ from device.platform.services import Platform
 from device.reconcile.wanted import IntakeAccess
 from device.telemetry import servers
 from device.telemetry.accounts import Accounts
-from device.telemetry.buffer import Buffer, Place
+from device.telemetry.buffer import Buffer
 from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
 from device.telemetry.servers import Server
+from device.telemetry.stored import Place
 from tests.harness.apps import section, service
 from tests.harness.servers import program
 

@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from broker.messages import Batch, Gap, Instant, Refusal, StreamHeld, Sync
-from device.telemetry.buffer import Buffer, Extent, Place, Stored
+from device.telemetry.buffer import Buffer
 from device.telemetry.connection import RedisUnavailable
 from device.telemetry.ranges import Range, holes
 from device.telemetry.shipper import AGAIN, WINDOW, Shipper
+from device.telemetry.stored import Extent, Place, Stored
 from tests.unit.device.fakes import BOOT, CONN, NEXT_CONN, FakeClock, Line, Script, nothing, uplink_on
 
 NOW = Instant(boot=BOOT, mono_ms=1, wall_ms=2)
