@@ -7,7 +7,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,9 +18,9 @@ from broker.ids import DeviceId, DeviceRef, OrgId
 from broker.policy import Policy, policy_of
 from broker.signing import MacKey, Signer
 from broker.transport import Endpoint
-from device.telemetry.caps import Cap, WhenFull
 
 PERCENT_MAX = 90
+WhenFull = Literal["oldest", "newest", "thin"]
 SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its terminating zero
 
 
@@ -61,12 +61,6 @@ class TelemetrySettings(BaseModel):
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
     durability: str = Field(default="everysec", pattern="^(everysec|always)$")
     keep: Keeps = Keeps()
-
-    @property
-    def caps(self) -> dict[str, Cap]:
-        """What each class of streams may hold, by the name of the class."""
-        store = self.store_megabytes << 20
-        return {kind: Cap(store * keep.percent // 100, keep.when_full) for kind, keep in self.keep}
 
 
 class PlatformSettings(BaseModel):

@@ -47,6 +47,7 @@ from device.takeovers import Takeovers
 from device.telemetry import servers
 from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer
+from device.telemetry.caps import caps_of
 from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
 from device.telemetry.marks import Marks
@@ -134,7 +135,7 @@ class Worker:
             marks=Marks(intake),
             epoch_file=paths.telemetry / "epoch",
             now=self._now,
-            caps=owner.telemetry.caps,
+            caps=caps_of(owner.telemetry),
         )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)

@@ -14,8 +14,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-import msgpack
-
 from broker.messages import Gap, Instant, StreamHeld, StreamKept
 from device.telemetry.caps import CAUSES, Cap
 from device.telemetry.connection import Client, Command, RedisUnavailable
@@ -24,7 +22,7 @@ from device.telemetry.epochs import new_epoch
 from device.telemetry.marks import Marks
 from device.telemetry.ranges import Range, holes
 from device.telemetry.room import Room
-from device.telemetry.stored import Extent, Place, Stored, stored
+from device.telemetry.stored import Extent, Place, Stored, header, numbers_of, stored
 
 log = logging.getLogger(__name__)
 PAGE = 64  # batches read at once where all are looked at
@@ -98,8 +96,8 @@ class Buffer:
             last = number + count - 1
             commands: list[Command] = self._known(place) if first == 1 else []
             if count:
-                header = msgpack.packb([last, self.now().model_dump(), format, gaps])
-                commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", header, "p", payload))
+                head = header(last, self.now(), format, gaps)
+                commands.append(("XADD", f"batch|{place.key}", f"{first}-0", "h", head, "p", payload))
             else:
                 for low, high, cause in gaps:
                     commands += self._drop(place, [(low, high)], cause)
@@ -161,7 +159,7 @@ class Buffer:
     def read(self, place: Place, *, after: int, count: int) -> list[Stored]:
         """Return up to `count` batches that begin after number `after`, in order."""
         entries = self._client.entries(f"batch|{place.key}", low=f"({after}-0", count=count)
-        found = [stored(place, entry_id, fields) for entry_id, fields in entries]
+        found = [stored(place, entry) for entry in entries]
         for drop in self._drops.after(place.key, after, count=count):
             gap = Gap(first=drop.first, last=drop.last, cause=drop.cause)
             found.append(Stored(place, drop.first, drop.last, drop.at, "none", b"", (gap,)))
@@ -208,17 +206,15 @@ class Buffer:
 
     def _forget_within(self, place: Place, first: int, last: int) -> int:
         entries = self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{last}-0")
-        ids = [entry_id for entry_id, fields in entries if stored(place, entry_id, fields).last <= last]
+        ids = [entry[0] for entry in entries if numbers_of(entry)[1] <= last]
         return self._client.delete_entries(f"batch|{place.key}", ids) + self._forget_drops(place, first, last)
 
     def replace_by_gap(self, place: Place, first: int, *, cause: str) -> None:
         """Turn the batch that begins at `first` into a gap of the same range: the cloud will never take it."""
         with self._lock:
-            for entry_id, fields in self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{first}-0"):
-                last = stored(place, entry_id, fields).last
-                self._client.transaction(
-                    [("XDEL", f"batch|{place.key}", entry_id), *self._drop(place, [(first, last)], cause)]
-                )
+            for entry in self._client.entries(f"batch|{place.key}", low=f"{first}-0", high=f"{first}-0"):
+                drops = self._drop(place, [numbers_of(entry)], cause)
+                self._client.transaction([("XDEL", f"batch|{place.key}", entry[0]), *drops])
 
     def lost_by_cloud(self, held: StreamHeld) -> list[Range]:
         """Return the numbers that neither the cloud holds nor we keep: they were acked by a store since restored."""

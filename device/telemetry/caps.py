@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from device.config import TelemetrySettings, WhenFull
 from device.telemetry.ranges import Range, merged
 
-WhenFull = Literal["oldest", "newest", "thin"]
 CAUSES: dict[WhenFull, str] = {"oldest": "dropped_oldest", "newest": "dropped_newest", "thin": "thinned"}
 
 
@@ -35,6 +34,12 @@ class Lying:
     first: int
     last: int
     size: int
+
+
+def caps_of(settings: TelemetrySettings) -> dict[str, Cap]:
+    """Return the cap of each class, by its name."""
+    store = settings.store_megabytes << 20
+    return {kind: Cap(store * keep.percent // 100, keep.when_full) for kind, keep in settings.keep}
 
 
 def class_of(stream: str) -> str:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-import msgpack
-
-from device.telemetry.caps import CAUSES, Cap, Lying, WhenFull, class_of, ranges_of, victims
+from device.config import WhenFull
+from device.telemetry.caps import CAUSES, Cap, Lying, class_of, ranges_of, victims
 from device.telemetry.connection import Client, Command, Entry
 from device.telemetry.ranges import Range
-from device.telemetry.stored import Extent, Place
+from device.telemetry.stored import Extent, Place, numbers_of
 
 log = logging.getLogger(__name__)
 PAGE = 64  # batches read at once
@@ -96,11 +95,10 @@ class Room:
 
 
 def _lying(entry: Entry) -> Lying:
-    entry_id, fields = entry
-    last = msgpack.unpackb(fields[b"h"])[0]
-    return Lying(int(entry_id.partition("-")[0]), last, len(fields[b"p"]) + ENTRY_COST)
+    first, last = numbers_of(entry)
+    return Lying(first, last, len(entry[1][b"p"]) + ENTRY_COST)
 
 
 def _taken(size: int) -> int:
-    """Return what a payload of `size` bytes may take: Redis gets memory in steps of up to a fifth, and the server counts by samples."""
+    """Return what a payload of `size` bytes may take: memory comes in steps, and the server counts by samples."""
     return size * 4 // 3 + ENTRY_COST

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgpack
 
 from broker.messages import Gap, Instant
+from device.telemetry.connection import Entry
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,27 @@ class Extent:
     trimmed: int
 
 
-def stored(place: Place, entry_id: str, fields: Mapping[bytes, bytes]) -> Stored:
+def header(last: int, at: Instant, form: str, gaps: Sequence[tuple[int, int, str]]) -> bytes:
+    """Return what an entry says of its batch, beside its id and payload."""
+    packed: bytes = msgpack.packb([last, at.model_dump(), form, gaps])
+    return packed
+
+
+def numbers_of(entry: Entry) -> tuple[int, int]:
+    """Return the first and the last number of an entry of a place's stream."""
+    return int(entry[0].partition("-")[0]), int(msgpack.unpackb(entry[1][b"h"])[0])
+
+
+def stored(place: Place, entry: Entry) -> Stored:
     """Read an entry of a place's stream."""
-    last, at, form, gaps = msgpack.unpackb(fields[b"h"])
+    first, last = numbers_of(entry)
+    _, at, form, gaps = msgpack.unpackb(entry[1][b"h"])
     return Stored(
         place=place,
-        first=int(entry_id.partition("-")[0]),
+        first=first,
         last=last,
         at=Instant.model_validate(at),
         format=form,
-        payload=fields[b"p"],
+        payload=entry[1][b"p"],
         gaps=tuple(Gap(first=g[0], last=g[1], cause=g[2]) for g in gaps),
     )

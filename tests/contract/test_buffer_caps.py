@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from broker.messages import StreamHeld
+from device.config import WhenFull
 from device.telemetry.buffer import Buffer
-from device.telemetry.caps import Cap, WhenFull
+from device.telemetry.caps import Cap
 from device.telemetry.connection import Client
 from device.telemetry.marks import Marks
 from device.telemetry.stored import Place, Stored
