@@ -20,3 +20,11 @@ class Refused(SkerryError):
 
 class Passing(SkerryError):
     """The network, an engine or a server was not there: retried with backoff, then reported."""
+
+
+class Waiting(Passing):
+    """Nothing is wrong: what was asked for has its time, and that is not now. `reason` as for `Refused`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

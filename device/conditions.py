@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from broker.errors import Refused
-from broker.messages import Condition, DesiredState, LinkPolicy
+from broker.messages import Condition, DesiredState
 
 
 def engine(error: str) -> Condition:
@@ -50,8 +50,6 @@ def images(error: str) -> Condition:
 def reserved(desired: DesiredState) -> Condition:
     """Which sections of the desired state this worker does not carry out."""
     present = [name for name in ("host", "worker") if getattr(desired, name) is not None]
-    if desired.link is not None and desired.link != LinkPolicy(mirrors=desired.link.mirrors):
-        present.insert(0, "link")
     if present:
         names = ", ".join(present)
         return Condition(

@@ -32,10 +32,18 @@ class Content:
 class Reporter:
     """Owns the reported state. Others change parts of it from any thread."""
 
-    def __init__(self, uplink: Uplink, *, clock: Clock, disk_free: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        uplink: Uplink,
+        *,
+        clock: Clock,
+        disk_free: Callable[[], int | None],
+        link: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._uplink = uplink
         self._clock = clock
         self._disk_free = disk_free
+        self._link = link
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._content = Content()
@@ -157,7 +165,7 @@ class Reporter:
         return self._uplink.send(STATUS, self._maker(revision, content))
 
     def _maker(self, revision: int, content: Content) -> Make:
-        free = self._disk_free()
+        free, link = self._disk_free(), self._link()
         return lambda conn, n: Status(
             conn=conn,
             n=n,
@@ -166,6 +174,7 @@ class Reporter:
             conditions=tuple(content.conditions[name] for name in sorted(content.conditions)),
             instances=content.instances,
             disk_free_bytes=free,
+            link=link,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import threading
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from broker.channels import inbox_filter
@@ -53,7 +54,7 @@ from device.telemetry.forwarder import Forwarders
 from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
 from device.telemetry.shares import Shares
-from device.telemetry.shipper import Shipper
+from device.telemetry.shipper import Shipper, Thrift
 from device.trust import Trust
 from device.uplink import Uplink
 
@@ -78,7 +79,9 @@ class Worker:
         self.mailbox = Mailbox()
         self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)
-        self.reporter = Reporter(self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state))
+        self.reporter = Reporter(
+            self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state), link=self._link
+        )
         self.takeovers = Takeovers(self._clock)
         self.store_memory = StoreMemory(paths.state / "store")
         self._build_images(paths, owner, signer)
@@ -138,7 +141,7 @@ class Worker:
             caps=caps_of(owner.telemetry),
         )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
-        self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock)
+        self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock, thrift=self._thrift)
         self.followers = Followers(self.engine, self.buffer, packed=self.shipper.poke)
         settings = owner.telemetry
         self.shares = Shares(
@@ -357,8 +360,10 @@ class Worker:
         self._storage("ledger", "")
         self.images.follow(accepted.desired.link)
         self.mailbox.put(accepted.desired)
+        self.reconciler.fetcher.retry_now()  # the link may be open now
 
     def _synced(self, sync: Sync) -> None:
+        self.images.meter.time_is(sync.time_ms)
         self.reporter.held(sync.status)
         self.replies.held(sync.replies)
         self.shipper.synced(sync)
@@ -399,6 +404,13 @@ class Worker:
     def _storage(self, writer: str, error: str) -> None:
         self._storage_errors[writer] = error
         self.reporter.condition(conditions.storage(self._storage_errors))
+
+    def _link(self) -> Mapping[str, int]:
+        return self.images.meter.report()
+
+    def _thrift(self) -> Thrift:
+        meter = self.images.meter
+        return ("hold" if meter.is_moving else "logs_first") if meter.is_set else "none"
 
     def _order(self) -> tuple[int, int] | None:
         held = self.ledger.accepted

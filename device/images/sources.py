@@ -18,12 +18,14 @@ from urllib.parse import urlsplit
 
 from broker.canonical import digest as digest_of
 from broker.errors import Passing, Refused
+from device.images.meter import Meter
 from device.images.source import LinkLost, Registry, Span
 
 log = logging.getLogger(__name__)
 ASIDE_S = 60.0  # a mirror that is away costs a connection's time-out; not for every blob
 WRONG_ASIDE_S = 86_400.0
 DOUBTED_MAX = 4096
+SMALL_BYTES = 64 * 1024  # what a manifest or config is taken to have before it is here
 BUNDLE = "the bundle"
 
 
@@ -42,8 +44,11 @@ class Place(Protocol):
 class Sources:
     """The registry and what is nearer. Any thread may use it; `use_mirrors` says which mirrors there are."""
 
-    def __init__(self, home: Registry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, home: Registry, *, meter: Meter | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.home = home
+        self._meter = meter
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._mirrors: dict[str, Registry] = {}
@@ -95,11 +100,29 @@ class Sources:
                     raise LinkLost(f"{name}: {error}") from error  # it lives: whoever asked goes on from here
                 self._failed(name, error, interrupts)
         try:
-            yield from self.home.chunks(span)
+            yield from self._from_home(replace(span, start=at))
         except LinkLost as error:
             if span.digest not in self._doubted:
                 raise
             raise LinkLost(f"{error}; what a bundle or a mirror sent as {span.digest} is damaged") from error
+
+    def _from_home(self, span: Span) -> Iterator[bytes]:
+        """Yield what comes over the link to the cloud: no more of it than the link policy allows."""
+        meter = self._meter
+        if meter is None:
+            yield from self.home.chunks(span)
+            return
+        at = span.start
+        while at < span.end:
+            granted = meter.take(span.end - at)
+            end = at + granted
+            try:
+                for chunk in self.home.chunks(replace(span, start=at, end=end)):
+                    at += len(chunk)
+                    meter.moved(len(chunk))
+                    yield chunk
+            finally:
+                meter.settle(end - at)
 
     def doubt(self, digest: str, error: Refused) -> bool:
         """Tell that a blob came wrong; return whether it is worth another try, from the registry alone."""
@@ -134,7 +157,14 @@ class Sources:
             if digest_of(data) == digest:
                 return data
             self._set_aside(name, WRONG_ASIDE_S, "it sent other bytes than asked for")
-        return ask(self.home)
+        if self._meter is None:
+            return ask(self.home)
+        granted, data = self._meter.take(SMALL_BYTES), b""
+        try:
+            data = ask(self.home)
+        finally:
+            self._meter.settle(max(0, granted - len(data)))
+        return data
 
     def _near(self, digest: str) -> list[tuple[str, Place]]:
         now = self._monotonic()

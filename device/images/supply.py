@@ -16,6 +16,7 @@ from device.images import keeping
 from device.images.fetcher import Fetcher
 from device.images.keeping import Freed, Keeper
 from device.images.loopback import Loopback, PortTaken
+from device.images.meter import Meter
 from device.images.ports import kept_port
 from device.images.source import Registry
 from device.images.sources import Place, Sources
@@ -53,7 +54,8 @@ class Supply:
             None if endpoint(registry).host in LOCAL else tls,
             Tokens(ask_token, monotonic=monotonic).get,
         )
-        self.sources = Sources(home, monotonic=monotonic)
+        self.meter = Meter(paths.images / "link.json", monotonic=monotonic)
+        self.sources = Sources(home, meter=self.meter, monotonic=monotonic)
         self._fetcher = Fetcher(
             store=store,
             sources=self.sources,
@@ -93,6 +95,7 @@ class Supply:
     def follow(self, link: LinkPolicy | None) -> None:
         """Learn how the link may be used, and which mirrors are nearer than the registry."""
         self.sources.use_mirrors(() if link is None else link.mirrors)
+        self.meter.follow(None if link is None or link == LinkPolicy(mirrors=link.mirrors) else link)
 
     def use_bundle(self, bundle: Place | None) -> None:
         """Have images come from a bundle first; None when it is gone."""

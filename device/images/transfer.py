@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from broker.backoff import Backoff
-from broker.errors import Passing, Refused
+from broker.errors import Passing, Refused, Waiting
 from broker.files import StorageUnavailable
 from device.images.parts import PartialBlob
 from device.images.source import Span, TryLater
@@ -113,7 +113,7 @@ class Transfer:
                 except Passing as error:
                     moved = partial.done > before or isinstance(error, BadBlob)
                     fruitless = 0 if moved else fruitless + 1
-                    if fruitless >= FRUITLESS_MAX or isinstance(error, StorageUnavailable):
+                    if fruitless >= FRUITLESS_MAX or isinstance(error, (StorageUnavailable, Waiting)):
                         raise
                     log.info("%s: %s; %d of %d bytes are here", want.digest, error, partial.done, want.size)
                     self._ending.wait(_pause_s(error, fruitless))

@@ -58,6 +58,7 @@ class Apps:
         locks: Locks,
         looks: Looks,
         fetch_error: Callable[[str], str],
+        fetch_waits: Callable[[str], str],
         wake: Callable[[], None],
         spawn: Spawn | None,
     ) -> None:
@@ -69,6 +70,7 @@ class Apps:
         self._locks = locks
         self._looks = looks
         self._fetch_error = fetch_error
+        self._fetch_waits = fetch_waits
         self._crew = Crew(lambda step: execute(step, engine), wake=wake, spawn=spawn)
         self._attempts = Attempts()
         self._jobs: dict[str, str] = {}  # by instance: the digest of the section that a job is for
@@ -238,6 +240,7 @@ class Apps:
     def _told(self, case: Case, decision: Decision) -> Turn:
         instance, entry = case.aim.asked.instance, self._journal.of(case.aim.asked.instance)
         errors = [error for image in decision.lacking if (error := self._fetch_error(image))]
+        waits = [reason for image in decision.lacking if (reason := self._fetch_waits(image))]
         attempt = decision.attempt
         status = instance_status(
             Told(
@@ -248,6 +251,7 @@ class Apps:
                 is_busy=case.is_busy,
                 error=errors[0] if errors else (attempt.error if attempt is not None else ""),
                 fetching=decision.lacking,
+                waits=waits[0] if waits else "",
                 lock=case.lock,
                 stopped=entry.stopped_for(case.aim.asked),
                 superseded=self._superseded.get(instance, ""),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from broker.backoff import Backoff
 from broker.clock import Clock
-from broker.errors import Passing, Refused
+from broker.errors import Passing, Refused, Waiting
 
 RETRY = Backoff(first_s=1.0, max_s=60.0)
 
@@ -27,6 +27,7 @@ class _Failure:
     error: str
     count: int
     retry_at: float
+    waits: str  # why it is not tried now though nothing failed
 
 
 class Fetcher:
@@ -59,6 +60,12 @@ class Fetcher:
             failure = self._failures.get(image)
         return failure.error if failure is not None else ""
 
+    def waits(self, image: str) -> str:
+        """Return for what reason an image has to wait though nothing failed, or an empty string."""
+        with self._lock:
+            failure = self._failures.get(image)
+        return failure.waits if failure is not None else ""
+
     def retry_now(self) -> None:
         with self._lock:
             for failure in self._failures.values():
@@ -84,7 +91,7 @@ class Fetcher:
             except _NotWanted:
                 continue
             except (Passing, Refused) as error:
-                self._failed(image, str(error))
+                self._failed(image, str(error), error.reason if isinstance(error, Waiting) else "")
             self._wake()
         with self._lock:
             waits = [self._failures[image].retry_at for image in self._wanted if image in self._failures]
@@ -109,8 +116,8 @@ class Fetcher:
             self._wanted.pop(image, None)
             self._failures.pop(image, None)
 
-    def _failed(self, image: str, error: str) -> None:
+    def _failed(self, image: str, error: str, waits: str) -> None:
         with self._lock:
             count = self._failures[image].count + 1 if image in self._failures else 1
             retry_at = self._clock.monotonic() + RETRY.delay_s(count, 1.0)
-            self._failures[image] = _Failure(error, count, retry_at)
+            self._failures[image] = _Failure(error, count, retry_at, waits)

@@ -83,6 +83,7 @@ class Reconciler:
             locks=self._locks,
             looks=self._looks,
             fetch_error=self.fetcher.error,
+            fetch_waits=self.fetcher.waits,
             wake=self.mailbox.poke,
             spawn=self.spawn,
         )

@@ -26,6 +26,7 @@ class Told:
     is_busy: bool = False  # a plan is being carried out
     error: str = ""  # of the last step or transfer that failed
     fetching: tuple[str, ...] = ()  # images that are not here
+    waits: str = ""  # why images are not fetched now though nothing failed; `error` says it in words
     lock: HeldLock | None = None
     stopped: frozenset[str] = frozenset()
     superseded: str = ""  # a release that was given up before it was judged, and for what
@@ -116,7 +117,9 @@ def _conditions(told: Told, state: State, message: str) -> list[Condition]:
     def holds(kind: str, reason: str, text: str = "") -> None:
         made.append(Condition(type=kind, status=True, reason=reason, message=text))
 
-    if told.fetching:
+    if told.fetching and told.waits:
+        holds("Waiting", told.waits, told.error)
+    elif told.fetching:
         holds(
             "Fetching", "fetch_failed" if told.error else "image_absent", told.error or f"{len(told.fetching)} images"
         )

@@ -1,6 +1,8 @@
 """The shipper: sends batches within a window, trims what syncs show stored, sends again when nothing moves.
 
 Order: samples before logs, newer epochs of a stream before older ones. A PUBACK moves nothing; only a sync does.
+Under a link policy logs go before samples, and both wait while an image moves: what failed is in the status, which
+waits for nothing.
 """
 
 from __future__ import annotations
@@ -8,8 +10,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from broker.backoff import Backoff
 from broker.channels import BATCH
@@ -28,7 +31,11 @@ AGAIN = Backoff(first_s=2.5, max_s=30.0)
 IDLE_S = 600.0  # whoever has news pokes
 GAP_REFUSED = Backoff(first_s=60.0, max_s=3600.0)  # a cloud that does not even take the gap: time may change its mind
 NAMED_AGAIN_S = 30.0  # what a restored cloud lost, told again where the sync still lacks it
+HELD_S = 2.0  # how often it is looked whether an image still moves
 _PRIORITY = {"events": 0, "telemetry": 1, "logs": 2}
+_LOGS_FIRST = {"events": 0, "logs": 1, "telemetry": 2}
+
+Thrift = Literal["none", "logs_first", "hold"]
 
 
 @dataclass
@@ -44,8 +51,11 @@ class _Flight:
 class Shipper:
     """Owns what is under way. Syncs come through a queue, so that only its thread touches the buffer's trimming."""
 
-    def __init__(self, uplink: Uplink, buffer: Buffer, *, clock: Clock) -> None:
+    def __init__(
+        self, uplink: Uplink, buffer: Buffer, *, clock: Clock, thrift: Callable[[], Thrift] = lambda: "none"
+    ) -> None:
         self._uplink = uplink
+        self._thrift = thrift
         self._buffer = buffer
         self._clock = clock
         self._syncs: queue.Queue[Sync | None] = queue.Queue(64)  # one per commit; dropping one costs nothing
@@ -109,7 +119,11 @@ class Shipper:
             }
             self._tries += 1
             self._progress_at = now
-        for extent in sorted(self._buffer.extents(), key=_urgency):
+        thrift = self._thrift()
+        if thrift == "hold":
+            return HELD_S
+        order = _PRIORITY if thrift == "none" else _LOGS_FIRST
+        for extent in sorted(self._buffer.extents(), key=lambda extent: _urgency(extent, order)):
             if extent.trimmed < extent.last and not self._send_from(extent, now):
                 return 0.2
         if self._under_way():
@@ -203,9 +217,9 @@ class Shipper:
                 self._send(Stored(place, first, last, self._buffer.now(), "none", b"", (gap,)))
 
 
-def _urgency(extent: Extent) -> tuple[int, int, str]:
+def _urgency(extent: Extent, order: Mapping[str, int]) -> tuple[int, int, str]:
     kind = extent.place.stream.partition(":")[0]
-    return (_PRIORITY.get(kind, 3), -extent.order, extent.place.stream)
+    return (order.get(kind, 3), -extent.order, extent.place.stream)
 
 
 def _message(batch: Stored, conn: Conn, n: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Mirrors: what is on the site is not fetched over the link, and nothing that a mirror does can do harm."""
+"""Mirrors and budgets: what is on the site does not cross the link, and the link carries what its policy allows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 
 from broker.backoff import Backoff
 from broker.canonical import digest
-from broker.errors import Refused
+from broker.errors import Refused, Waiting
+from broker.messages import LinkPolicy
 from device.images import transfer
+from device.images.allowance import DAY_MS
+from device.images.meter import Meter
 from device.images.parts import PART
 from device.images.source import Registry
 from device.images.sources import ASIDE_S, Sources
@@ -164,3 +167,35 @@ def test_nginx_as_documented_keeps_what_came_before_its_own_link_broke(bench: Be
         sent(bench.home, len(BLOB) + 10_000)
         bench.home.always = faults.status(500)
         assert bench.fetch(bench.reborn(url), name="d1") == BLOB
+
+
+def metered(bench: Bench, link: LinkPolicy, *mirrors: str, day: int | None = None) -> Sources:
+    """Return the sources of a worker that has just been started, on a day."""
+    meter = Meter(bench.folder / "link.json", monotonic=lambda: bench.now)
+    meter.follow(link)
+    if day is not None:
+        meter.time_is(day * DAY_MS)
+    home = Registry(bench.home.address, None, lambda repository, fresh: TOKEN, stall_s=0.5, connect_s=1.0)
+    made = Sources(home, meter=meter, monotonic=lambda: bench.now)
+    made.use_mirrors(mirrors)
+    return made
+
+
+def test_a_blob_comes_in_as_many_days_as_its_budget_needs_and_not_a_byte_more_a_day(bench: Bench) -> None:
+    link = LinkPolicy(bytes_per_day=len(BLOB) // 3 + 1)
+    for day in (1, 1, 2, 2):
+        with pytest.raises(Waiting, match="used up until"):
+            bench.fetch(metered(bench, link, day=day))
+        sent(bench.home, day * (len(BLOB) // 3 + 1))
+    assert bench.fetch(metered(bench, link, day=3)) == BLOB
+    sent(bench.home, len(BLOB))
+
+
+def test_what_a_mirror_gives_is_not_counted_and_comes_whatever_the_policy(bench: Bench) -> None:
+    sources = metered(bench, LinkPolicy(metered=True), f"http://{bench.near.address}")
+    assert bench.fetch(sources) == BLOB
+    assert bench.home.asked == []
+    bench.near.always = faults.status(500)
+    with pytest.raises(Waiting, match="metered"):
+        bench.fetch(sources, name="other")
+    assert bench.home.asked == []

@@ -1,4 +1,4 @@
-"""Where the link is poor: a mirror on the site."""
+"""Where the link is poor: a mirror on the site, and budgets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from examples.demo.world import hello_folder
 from tests.harness.nginx import nginx_mirror
 from tests.harness.stage import Stage
 
@@ -31,3 +32,25 @@ def test_an_app_comes_by_way_of_a_mirror_that_the_fleet_was_told_of(mirrored: tu
     assert len({service["digest"] for service in spec}) <= urls.count(b"/manifests/sha256:")
     assert urls.count(b"/blobs/sha256:") > 0
     assert stage.condition("AllSectionsSupported")["status"]
+
+
+def test_an_update_waits_for_its_budget_and_comes_when_there_is_one(mirrored: tuple[Stage, str]) -> None:
+    stage, _ = mirrored
+    stage.cli("fleet", "link", "default", "--mirror", "none", "--bytes-per-day", "10")
+    folder = hello_folder(stage.folder / "hello")
+    with (folder / "web.sh").open("a") as script:
+        script.write("# another layer\n")
+    variables = {"GREETING": "two", "HELLO_PORT": str(stage.page_port)}
+    stage.cli("app", "push", str(folder), environment=variables)
+    stage.cli("deploy", "hello")
+
+    def waiting() -> dict[str, str]:
+        conditions = stage.show()["status"]["instances"][0].get("conditions", [])
+        return next((one for one in conditions if one["type"] == "Waiting"), {})
+
+    stage.until(lambda: waiting().get("reason") == "link_budget", "the update waits for the budget")
+    assert "is used up until" in waiting()["message"]
+    assert stage.page() == "one"
+    stage.cli("fleet", "link", "default", "--bytes-per-day", "none")
+    stage.settle("two")
+    assert "day_bytes" not in stage.show()["status"]["link"]

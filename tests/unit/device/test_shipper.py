@@ -12,7 +12,7 @@ from broker.messages import Batch, Gap, Instant, Refusal, StreamHeld, Sync
 from device.telemetry.buffer import Buffer
 from device.telemetry.connection import RedisUnavailable
 from device.telemetry.ranges import Range, holes
-from device.telemetry.shipper import AGAIN, WINDOW, Shipper
+from device.telemetry.shipper import AGAIN, WINDOW, Shipper, Thrift
 from device.telemetry.stored import Extent, Place, Stored
 from tests.unit.device.fakes import BOOT, CONN, NEXT_CONN, FakeClock, Line, Script, nothing, uplink_on
 
@@ -144,6 +144,16 @@ def test_the_window_is_shared_by_all_streams(stage: Stage) -> None:
         stage.shelf.add(APP)
         stage.shelf.add(LOGS)
     assert len(stage.turns(nothing, nothing)) == WINDOW
+
+
+def test_under_a_link_policy_logs_go_before_samples_and_both_wait_while_an_image_moves(stage: Stage) -> None:
+    thrift: list[Thrift] = ["hold"]
+    stage.shipper = Shipper(stage.uplink, cast(Buffer, stage.shelf), clock=stage.clock, thrift=lambda: thrift[0])
+    for place in (APP, LOGS):
+        stage.shelf.add(place)
+    assert stage.turns(nothing) == []
+    thrift[0] = "logs_first"
+    assert stage.turns(nothing) == [f"{LOGS.stream}/1 1..1", f"{APP.stream}/1 1..1"]
 
 
 def test_events_go_before_samples_and_samples_before_logs(stage: Stage) -> None:

@@ -52,11 +52,9 @@ def test_conditions_say_what_holds_and_why_not() -> None:
 
 def test_sections_that_are_not_carried_out_are_named() -> None:
     assert conditions.reserved(desired(1)).status
-    assert conditions.reserved(desired(1, link=LinkPolicy(mirrors=("http://a",)))).status
-    reserved = conditions.reserved(
-        desired(1, link=LinkPolicy(metered=True, mirrors=("http://a",)), worker={"version": "2"})
-    )
-    assert (reserved.status, reserved.message) == (False, "this worker does not carry out: link, worker")
+    assert conditions.reserved(desired(1, link=LinkPolicy(metered=True))).status
+    reserved = conditions.reserved(desired(1, host={"ntp": "x"}, worker={"version": "2"}))
+    assert (reserved.status, reserved.message) == (False, "this worker does not carry out: host, worker")
 
 
 def test_a_message_too_long_for_a_condition_is_cut() -> None:
