@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from broker.errors import Refused
 
@@ -18,6 +18,16 @@ WINDOW_LOG_MAX = 23  # 8 MiB: what a decoder must be ready to hold for a frame o
 
 def compress(data: bytes, *, level: int) -> bytes:
     return bytes(zstd.compress(data, level=level))
+
+
+def compressed(pieces: Iterable[bytes], *, level: int) -> Iterator[bytes]:
+    """Yield one zstd frame of a stream."""
+    compressor = zstd.ZstdCompressor(level=level)
+    for piece in pieces:
+        data = compressor.compress(piece)
+        if data:
+            yield data
+    yield compressor.flush()
 
 
 def decompress(body: bytes, size_max: int) -> bytes:

@@ -47,6 +47,14 @@ def images(error: str) -> Condition:
     return Condition(type="ImagesServed", status=True)
 
 
+def patches(saved_bytes: int, whole_bytes: int, failed: str) -> Condition:
+    """What patches saved of all that was fetched, and why the last layer with a patch had to do without, if one had."""
+    told = f"patches saved {saved_bytes} of {whole_bytes} bytes of layers since the worker started"
+    if failed:
+        return Condition(type="PatchesApply", status=False, reason="fell_back", message=f"{told}; {failed}"[:2000])
+    return Condition(type="PatchesApply", status=True, message=told)
+
+
 def reserved(desired: DesiredState) -> Condition:
     """Which sections of the desired state this worker does not carry out."""
     present = [name for name in ("host", "worker") if getattr(desired, name) is not None]

@@ -77,12 +77,13 @@ class PlatformSettings(BaseModel):
 
 
 class ImageSettings(BaseModel):
-    """The `[images]` table: the port of the registry on the loopback address, and whether blobs stay for bad days."""
+    """The `[images]` table: the port of the registry on the loopback address, if blobs stay, what patches are for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     keep_blobs: bool = True
+    patches: Literal["use", "only", "off"] = "use"
 
 
 class Owner(BaseModel):

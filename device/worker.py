@@ -387,6 +387,9 @@ class Worker:
         self.reporter.condition(conditions.engine(report.engine_error))
         self.reporter.condition(conditions.intake(self.forwarders.errors))
         self.reporter.condition(conditions.images(self.images.port_error))
+        patched = self.images.patched
+        if patched.whole_bytes:
+            self.reporter.condition(conditions.patches(patched.saved_bytes, patched.whole_bytes, patched.failed))
         self.reporter.condition(conditions.redis("Store", *self.store.trouble))
         self.reporter.condition(conditions.redis("Intake", *self._intake_trouble()))
         if not report.engine_error:

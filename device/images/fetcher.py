@@ -28,6 +28,7 @@ from broker.oci import (
 )
 from device.engine.port import Engine, EngineRefused
 from device.images.loopback import Content, Loopback, PortTaken, Served
+from device.images.patching import Lack, Patching, Use
 from device.images.room import Need
 from device.images.sources import Sources
 from device.images.store import Kept, Layer, Store
@@ -52,6 +53,7 @@ class Fetcher:
         engine: Engine,
         free_bytes: Callable[[], int | None],
         keep_blobs: bool = True,
+        patches: Use = "use",
     ) -> None:
         self._store = store
         self._sources = sources
@@ -59,6 +61,8 @@ class Fetcher:
         self._engine = engine
         self._free_bytes = free_bytes
         self._keep_blobs = keep_blobs
+        self.patching = Patching(store, sources, use=patches, room=self._has_room)
+        self._moving: frozenset[str] = frozenset()  # patches on their way
         self._known: Mapping[str, Image] = {}
         self._asked_for_all: set[str] = set()
         self._checked: set[str] = set()  # blobs that were read to their end in this life, and were good
@@ -90,11 +94,17 @@ class Fetcher:
 
     def blobs(self) -> frozenset[str]:
         """Return the blobs of the apps that are to run, as far as they are known: those that may be arriving."""
-        found: set[str] = set()
+        found: set[str] = set(self._moving)
+        tars = self._store.tars()
         for image in self._known.values():
             data = self._store.small(image.digest)
-            if data is not None:
-                found |= {image.digest, *_blobs_of(parse_manifest(data))}
+            if data is None:
+                continue
+            manifest = parse_manifest(data)
+            found |= {image.digest, *_blobs_of(manifest)}
+            config = None if isinstance(manifest, Index) else self._store.small(manifest.config.digest)
+            if config is not None:  # also those that patches made
+                found |= {tars[diff_id] for diff_id in parse_config(config).diff_ids if diff_id in tars}
         return frozenset(found)
 
     def fetch(self, name: str, progress: Progress) -> None:
@@ -133,17 +143,19 @@ class Fetcher:
                 "bad_manifest", f"the config of {name} names {len(diff_ids)} layers, not {len(manifest.layers)}"
             )
         held = {} if name in self._asked_for_all else self._held(diff_ids)
-        absent = [layer for layer, diff_id in zip(manifest.layers, diff_ids, strict=True) if diff_id not in held]
+        absent = [each for each in zip(manifest.layers, diff_ids, strict=True) if each[1] not in held]
         self._transfer(image, absent, held, progress)
+        made_here = self._store.tars()
         layers = []
         for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
-            found = self._store.layer(layer.digest)
+            blob = layer.digest if self._store.has(layer.digest) else made_here.get(diff_id, layer.digest)
+            found = self._store.layer(blob)
             if found is None and diff_id not in held:
                 raise BlobsDamaged(f"layer {layer.digest} is gone from the disk")
             is_as, size = found or (diff_id, held[diff_id])
             if is_as != diff_id:
                 raise Refused("wrong_layer", f"{name}: layer {layer.digest} is {is_as}, its config says {diff_id}")
-            layers.append(Layer(blob=layer.digest, blob_bytes=layer.size, diff_id=diff_id, unpacked_bytes=size))
+            layers.append(Layer(blob=blob, blob_bytes=layer.size, diff_id=diff_id, unpacked_bytes=size))
         made = release_manifest(config, [layer.unpacked_bytes for layer in layers])
         if digest(made) != plain:
             raise Refused("wrong_manifest", f"{name}: the registry's image makes release manifest {digest(made)}")
@@ -195,21 +207,52 @@ class Fetcher:
                 best = kept.layers[:same]
         return {layer.diff_id: layer.unpacked_bytes for layer in best}
 
-    def _transfer(self, image: Image, layers: Sequence[Blob], held: Mapping[str, int], progress: Progress) -> None:
-        wanted = {layer.digest: layer for layer in layers if not self._is_good(layer.digest)}
-        here = {layer.digest: min(self._store.arrived(layer.digest), layer.size) for layer in wanted.values()}
+    def _transfer(
+        self, image: Image, layers: Sequence[tuple[Blob, str]], held: Mapping[str, int], progress: Progress
+    ) -> None:
+        """Have the blobs of some layers, each with its diff id; by patches where these are smaller."""
+        lacks = self._lacks(layers)
         unpacked_bytes = max(0, image.unpacked_bytes - sum(held.values()))
-        to_move = sum(layer.size - here[layer.digest] for layer in wanted.values())
-        self._make_room(Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes))
-        if not wanted:
+        chosen = {each.lack.blob.digest: each for each in self.patching.chosen(image, lacks, to_unpack=unpacked_bytes)}
+        whole = [lack for lack in lacks if lack.blob.digest not in chosen]
+        to_move = sum(lack.missing_bytes for lack in whole)
+        to_store = to_move + sum(each.need.to_store for each in chosen.values())
+        self._make_room(Need(to_move=to_move, to_store=to_store, to_unpack=unpacked_bytes))
+        if not lacks:
             return
-        log.info("fetching %d bytes of %s@%s", to_move, image.repository, image.digest)
-        wants = [
-            Want(image.repository, layer.digest, layer.size, unpacked_max=image.unpacked_bytes)
-            for layer in wanted.values()
-        ]
-        Transfer(self._sources, self._store, wants).run(progress)
-        self._checked |= wanted.keys()
+        self._moving = frozenset(each.patch.digest for each in chosen.values())
+        log.info("fetching %d bytes and %d patches of %s@%s", to_move, len(chosen), image.repository, image.digest)
+        patches = [each.patch for each in chosen.values() if not self._is_good(each.patch.digest)]
+        wants = [Want(image.repository, patch.digest, patch.size, unpacked_max=patch.size) for patch in patches]
+        try:
+            Transfer(self._sources, self._store, [*wants, *_wants(image, whole)]).run(progress)
+        except Refused as error:
+            if not chosen or error.reason not in ("missing_blob", "wrong_bytes", "wrong_length"):
+                raise
+            self.patching.refused(chosen.values(), error)  # a patch, or a layer: that is told by fetching the layers
+            self._transfer(image, layers, held, progress)
+            return
+        failed = [each.lack for each in chosen.values() if not self.patching.applied(each)]
+        if failed:
+            to_move = sum(lack.missing_bytes for lack in failed)
+            self._make_room(Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes))
+            Transfer(self._sources, self._store, _wants(image, failed)).run(progress)
+        self.patching.moved(sum(lack.missing_bytes for lack in lacks))
+        self._checked |= {lack.blob.digest for lack in (*whole, *failed)}
+
+    def _lacks(self, layers: Sequence[tuple[Blob, str]]) -> list[Lack]:
+        """Return the layers that are not here in any form."""
+        tars = self._store.tars()
+        found = {}
+        for layer, diff_id in layers:
+            if not self._is_good(layer.digest) and not (diff_id in tars and self._is_good(tars[diff_id])):
+                arrived = min(self._store.arrived(layer.digest), layer.size)
+                found[layer.digest] = Lack(layer, layer.size - arrived, diff_id)
+        return list(found.values())
+
+    def _has_room(self, need: Need) -> bool:
+        free = self._free_bytes()
+        return free is None or need.fits(free)
 
     def _make_room(self, need: Need) -> None:
         """Check that there is room; blobs that are only kept for bad days are given up for it."""
@@ -264,6 +307,10 @@ def reference(loopback: str, registry: str, image: Image) -> str:
     if image.plain is None:
         return f"{registry}/{image.repository}@{image.digest}"
     return f"{loopback}/{image.repository}@{image.plain}"
+
+
+def _wants(image: Image, lacks: Sequence[Lack]) -> list[Want]:
+    return [Want(image.repository, lack.blob.digest, lack.blob.size, image.unpacked_bytes) for lack in lacks]
 
 
 def _blobs_of(parsed: Manifest | Index) -> set[str]:

@@ -18,10 +18,14 @@ class Need:
     to_store: int
     to_unpack: int
 
+    def fits(self, free_bytes: int) -> bool:
+        needed = self.to_store + self.to_unpack
+        return not needed or needed + RESERVE_BYTES <= free_bytes
+
     def check(self, free_bytes: int) -> None:
         """Raise `Refused` (`no_room`) with the figures when the disk cannot take it."""
         needed = self.to_store + self.to_unpack
-        if needed and needed + RESERVE_BYTES > free_bytes:
+        if not self.fits(free_bytes):
             raise Refused(
                 "no_room",
                 f"needs {_mib(needed)} of disk ({_mib(self.to_store)} to fetch, {_mib(self.to_unpack)} unpacked) and "

@@ -79,6 +79,11 @@ class Sources:
         if bundle is not None:
             self.home.interrupt()
 
+    @property
+    def has_mirrors(self) -> bool:
+        with self._lock:
+            return bool(self._mirrors)
+
     def manifest(self, repository: str, digest: str, *, size_max: int) -> bytes:
         """Return the bytes under a manifest's digest; what the registry itself sends is unchecked."""
         return self._small(digest, lambda place: place.manifest(repository, digest, size_max=size_max))

@@ -1,7 +1,8 @@
 """The content store: blobs by digest in a folder, whole and checked, or still arriving. It outlives any release.
 
-`blobs/<hex>` is a whole blob as it travelled, `blobs/<hex>.parts` its journal, `blobs/<hex>.layer` what it unpacks to;
-`arriving/<hex>` one that is not whole yet; `images/<hex>` what an image is made of, by its release manifest.
+`blobs/<hex>` is a whole blob, `blobs/<hex>.parts` its journal if it travelled, `blobs/<hex>.layer` what it unpacks to;
+`arriving/<hex>` one that is not whole yet; `images/<hex>` what an image is made of, by its release manifest; and
+`making/` is where patches are applied.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -67,6 +71,7 @@ class Store:
         self._blobs = folder / "blobs"
         self._arriving = folder / "arriving"
         self._images = folder / "images"
+        self._scratch = folder / "making"
         self._boot = boot
 
     def prepare(self) -> None:
@@ -100,11 +105,25 @@ class Store:
             return self._measured_again(digest)
         return found.diff_id, found.unpacked_bytes
 
+    def tars(self) -> dict[str, str]:
+        """Return the whole blobs that are layers, by the diff ids of their tars."""
+        found = {}
+        for path in self._blobs.glob("*.layer"):
+            name = f"sha256:{path.name.removesuffix('.layer')}"
+            layer = self.layer(name)
+            if layer is not None:
+                found[layer[0]] = name
+        return found
+
     def chunks(self, digest: str) -> Iterator[bytes]:
         """Yield a whole blob's bytes; raises `OSError`."""
         with self._whole(digest).open("rb") as file:
             while chunk := file.read(READ):
                 yield chunk
+
+    def opened(self, digest: str) -> BinaryIO:
+        """Open a whole blob."""
+        return self._whole(digest).open("rb")
 
     def scrub(self, digest: str) -> bool:
         """Read a whole blob again; return whether it is good. A bad one is arriving again, less its bad parts."""
@@ -159,6 +178,29 @@ class Store:
             partial.path.replace(self._whole(digest))
             sync_folder(self._blobs)
         return found
+
+    def scratch(self) -> Path:
+        """Return an empty folder for what is made of blobs; what an earlier life left there is gone."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        with _named(self._scratch):
+            self._scratch.mkdir(mode=0o700)
+        return self._scratch
+
+    def adopt(self, path: Path, found: Measured) -> None:
+        """Make a file that was made here a whole blob: it is what `found` says."""
+        facts = _Unpacks(diff_id=found.diff_id, unpacked_bytes=found.unpacked_bytes)
+        write_durably(self._facts(found.digest), facts.model_dump_json().encode())
+        with _named(self._whole(found.digest)):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(self._whole(found.digest))
+            sync_folder(self._blobs)
+
+    def discard(self, digest: str) -> None:
+        """Delete one blob, whole or arriving."""
+        for path in (self._whole(digest), self._partial(digest)):
+            for each in (path, journal_of(path), self._facts(digest)):
+                each.unlink(missing_ok=True)
 
     # --- images
 

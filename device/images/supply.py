@@ -17,6 +17,7 @@ from device.images.fetcher import Fetcher
 from device.images.keeping import Freed, Keeper
 from device.images.loopback import Loopback, PortTaken
 from device.images.meter import Meter
+from device.images.patching import Patching
 from device.images.ports import kept_port
 from device.images.source import Registry
 from device.images.sources import Place, Sources
@@ -63,6 +64,7 @@ class Supply:
             engine=engine,
             free_bytes=free_bytes,
             keep_blobs=settings.keep_blobs,
+            patches=settings.patches,
         )
         self._keeper = Keeper(
             paths.images / "releases.json",
@@ -81,6 +83,11 @@ class Supply:
     def port_error(self) -> str:
         """Why engines cannot pull from here, or an empty string."""
         return self._fetcher.port_error
+
+    @property
+    def patched(self) -> Patching:
+        """What patches have done so far."""
+        return self._fetcher.patching
 
     def start(self) -> None:
         """Listen; a port that another program has is said by `port_error`, and tried again with every image."""

@@ -113,9 +113,17 @@ def upload(address: str, image: BuiltImage, *, token: str = "") -> None:
     """Put an image into a registry as a builder does."""
     for key, blob in image.blobs.items():
         _put(address, f"/v2/{image.repository}/blobs/uploads/", key, blob, token)
+    put_manifest(address, image.repository, image.digest, MANIFEST_TYPE, image.manifest, token=token)
+
+
+def put_blob(address: str, repository: str, blob: bytes) -> None:
+    _put(address, f"/v2/{repository}/blobs/uploads/", digest(blob), blob, "")
+
+
+def put_manifest(address: str, repository: str, reference: str, kind: str, data: bytes, *, token: str = "") -> None:
     connection = http.client.HTTPConnection(address, timeout=30)
-    headers = {"Content-Type": MANIFEST_TYPE, "Authorization": f"Bearer {token}"}
-    connection.request("PUT", f"/v2/{image.repository}/manifests/{image.digest}", image.manifest, headers)
+    headers = {"Content-Type": kind, "Authorization": f"Bearer {token}"}
+    connection.request("PUT", f"/v2/{repository}/manifests/{reference}", data, headers)
     answer = connection.getresponse()
     assert answer.status == 201, answer.read()
     connection.close()

@@ -9,7 +9,23 @@ import pytest
 
 from broker.canonical import digest
 from broker.errors import Refused
-from broker.oci import Index, Manifest, parse_config, parse_manifest, release_manifest
+from broker.oci import (
+    PATCHES_TYPE,
+    Blob,
+    Index,
+    Manifest,
+    Patch,
+    Referrer,
+    layer_commands,
+    parse_config,
+    parse_manifest,
+    parse_patches,
+    parse_referrers,
+    patches_manifest,
+    referrers_index,
+    referrers_tag,
+    release_manifest,
+)
 
 D = [f"sha256:{n:064x}" for n in range(9)]
 CONFIG = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": [D[1], D[2]]}}).encode()
@@ -109,3 +125,73 @@ def test_an_index_without_exactly_one_answer_is_refused_with_what_it_has(
 
 def test_attestations_are_no_images() -> None:
     assert index("linux/amd64", "unknown/unknown").chosen("").digest == D[0]
+
+
+PATCHES = [Patch(digest=D[3], size=7, base=D[1], result=D[2]), Patch(digest=D[4], size=8, base=D[1], result=D[5])]
+
+
+def test_what_is_made_of_patches_is_read_back() -> None:
+    assert parse_patches(patches_manifest(Blob(digest=D[0], size=5), PATCHES)) == tuple(PATCHES)
+
+
+def test_an_artifact_says_to_which_image_it_belongs() -> None:
+    made = json.loads(patches_manifest(Blob(digest=D[0], size=5), PATCHES))
+    assert (made["subject"]["digest"], made["artifactType"]) == (D[0], PATCHES_TYPE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        manifest(),
+        manifest(artifactType="other"),
+        json.dumps(
+            {
+                "schemaVersion": 2,
+                "artifactType": PATCHES_TYPE,
+                "layers": [{"mediaType": "application/vnd.skerry.patch.v1", "digest": D[0], "size": 1}],
+            }
+        ).encode(),
+        b" " * 2**21,
+    ],
+)
+def test_an_artifact_that_is_none_is_refused(data: bytes) -> None:
+    with pytest.raises(Refused):
+        parse_patches(data)
+
+
+def test_the_list_of_what_refers_to_an_image_is_added_to_and_taken_from() -> None:
+    one, two = (Referrer(digest=D[n], size=n, bases=frozenset({D[n + 1]})) for n in (1, 2))
+    both = referrers_index(referrers_index(None, [one]), [two])
+    assert parse_referrers(both) == (one, two)
+    assert parse_referrers(referrers_index(both, [one])) == (two, one)
+    assert parse_referrers(referrers_index(both, [], removed=[D[1]])) == (two,)
+    assert parse_referrers(referrers_index(b"broken", [one])) == (one,)
+
+
+def test_others_that_refer_to_an_image_stay_and_are_no_patches() -> None:
+    signature = {"mediaType": "m", "digest": D[7], "size": 1, "artifactType": "signature"}
+    others = json.dumps({"schemaVersion": 2, "manifests": [signature]}).encode()
+    made = referrers_index(others, [Referrer(digest=D[1], size=1, bases=frozenset())])
+    assert signature in json.loads(made)["manifests"]
+    assert [each.digest for each in parse_referrers(made)] == [D[1]]
+
+
+def test_the_tag_of_what_refers_to_an_image_is_the_one_of_the_specification() -> None:
+    assert referrers_tag(D[0]) == "sha256-" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("history", "commands"),
+    [
+        ([{"created_by": "a"}, {"created_by": "env", "empty_layer": True}, {"created_by": "b"}], ("a", "b")),
+        ([{"created_by": "a"}], ()),
+        ([{"created_by": None}], ()),
+        ("odd", ()),
+    ],
+)
+def test_the_history_tells_the_command_of_each_layer_or_nothing(history: Any, commands: tuple[str, ...]) -> None:
+    config = json.dumps({"rootfs": {"diff_ids": [D[1], D[2]]}, "history": history}).encode()
+    assert layer_commands(config) == commands

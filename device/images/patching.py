@@ -1,0 +1,217 @@
+"""Layers made of patches: from the layer before, which this device has, and the few bytes that changed.
+
+The cloud lists patches beside an image (`broker/oci.py`). None is believed: the base is read to its end and compared
+with its diff id, the result with the one that the release names. A layer whose patch fails is fetched whole, and that
+is said; with `patches = "only"` it is not fetched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from broker.appspec import Image
+from broker.canonical import digest
+from broker.errors import Passing, Refused
+from broker.files import StorageUnavailable
+from broker.layers import Measured, unpacked
+from broker.oci import MANIFEST_BYTES_MAX, Blob, Patch, parse_patches, parse_referrers, referrers_tag
+from device.images.room import Need
+from device.images.sources import Sources
+from device.images.store import Store
+
+log = logging.getLogger(__name__)
+BLOB_MIN = 16 * 1024  # of what is missing of a layer: below, asking costs as much as a patch saves
+ARTIFACTS_MAX = 8  # that are read for one image; the cloud makes a few
+STORED_LEVEL = 1  # of zstd: what was made here lies on the disk about as small as it would have come
+
+Use = Literal["use", "only", "off"]
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A layer that is not here: its blob as pushed, what of that is missing, and its diff id."""
+
+    blob: Blob
+    missing_bytes: int
+    diff_id: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A patch that makes a layer."""
+
+    lack: Lack
+    patch: Patch
+    base_bytes: int
+
+    @property
+    def need(self) -> Need:
+        """Return what it takes on the disk: the patch, the base's tar, and the result."""
+        return Need(
+            to_move=self.patch.size,
+            to_store=self.patch.size + self.base_bytes + 2 * self.lack.blob.size,
+            to_unpack=0,
+        )
+
+
+class PatchFailed(Passing):
+    """A patch did not make its layer, and the owner wants no other way."""
+
+
+class Patching:
+    """One thread uses it. `room(need)` says whether the disk can take that."""
+
+    def __init__(self, store: Store, sources: Sources, *, use: Use, room: Callable[[Need], bool]) -> None:
+        self._store = store
+        self._sources = sources
+        self._use = use
+        self._room = room
+        self._useless: set[str] = set()  # patches that failed in this life
+        self.saved_bytes = 0
+        self.whole_bytes = 0
+        self.failed = ""
+
+    def chosen(self, image: Image, lacks: Sequence[Lack], *, to_unpack: int) -> list[Chosen]:
+        """Return the patches that make some of the layers from what is here, in fewer bytes. Raises `Passing`.
+
+        None where the disk has no room for them, the other layers, and what the engine will unpack.
+        """
+        large = [lack for lack in lacks if lack.missing_bytes >= BLOB_MIN]
+        bases = self._bases() if large and self._use != "off" else {}
+        if not bases:
+            return []
+        try:
+            patches = self._patches(image, bases)
+        except Refused as error:
+            if error.reason != "missing_blob":
+                log.warning("no patches for %s: %s", image.digest, error)
+            return []
+        except Passing:
+            if not self._sources.has_mirrors:
+                raise  # the link is away: better to ask again than to fetch a whole layer
+            return []
+        found = []
+        for lack in large:
+            fitting = [each for each in patches if each.result == lack.diff_id and each.size < lack.missing_bytes]
+            best = min(fitting, key=lambda each: each.size, default=None)
+            if best is not None:
+                found.append(Chosen(lack, best, bases[best.base]))
+        patched = {each.lack for each in found}
+        whole = sum(lack.missing_bytes for lack in lacks if lack not in patched)
+        total = sum(each.need.to_store for each in found)
+        if found and not self._room(Need(to_move=0, to_store=whole + total, to_unpack=to_unpack)):
+            log.warning("no room to apply %d patches: that takes %d bytes meanwhile", len(found), total)
+            return []
+        return found
+
+    def applied(self, chosen: Chosen) -> bool:
+        """Make a layer, of which the patch is here; return whether it is here now. Raises `PatchFailed` by policy."""
+        lack, patch = chosen.lack, chosen.patch
+        try:
+            self._made(chosen)
+        except (Refused, OSError) as error:
+            failed = f"the patch to layer {lack.diff_id} failed: {error}"
+            self._useless.add(patch.digest)
+            self.failed = failed
+            if self._use == "only":
+                raise PatchFailed(f"{failed}; this device takes no whole layer where there is a patch") from error
+            log.error("%s; %d bytes are fetched instead", failed, lack.missing_bytes)
+            return False
+        finally:
+            self._store.discard(patch.digest)
+        self.saved_bytes += lack.missing_bytes - patch.size
+        self.failed = ""
+        log.info("layer %s was made by a patch of %d bytes instead of %d", lack.diff_id, patch.size, lack.missing_bytes)
+        return True
+
+    def refused(self, chosen: Iterable[Chosen], error: Refused) -> None:
+        """Learn that a transfer with these patches was refused: none of them is tried again."""
+        self._useless.update(each.patch.digest for each in chosen)
+        self.failed = f"patches could not be fetched: {error}"
+        if self._use == "only":
+            raise PatchFailed(f"{self.failed}; this device takes no whole layer where there is a patch") from error
+        log.error("%s; the layers are fetched whole", self.failed)
+
+    def moved(self, whole_bytes: int) -> None:
+        """Learn what the layers would have taken that were fetched, in whatever way."""
+        self.whole_bytes += whole_bytes
+
+    # --- inside
+
+    def _bases(self) -> dict[str, int]:
+        found = {}
+        for diff_id, blob in self._store.tars().items():
+            layer = self._store.layer(blob)
+            if layer is not None:
+                found[diff_id] = layer[1]
+        return found
+
+    def _patches(self, image: Image, bases: Mapping[str, int]) -> list[Patch]:
+        tag = referrers_tag(image.digest)
+        index = self._sources.home.manifest(image.repository, tag, size_max=MANIFEST_BYTES_MAX)
+        useful = [each for each in parse_referrers(index) if each.bases & bases.keys()]
+        found: list[Patch] = []
+        for each in useful[-ARTIFACTS_MAX:]:
+            data = self._sources.manifest(image.repository, each.digest, size_max=MANIFEST_BYTES_MAX)
+            if digest(data) != each.digest:
+                raise Refused("wrong_bytes", f"the registry has other bytes under {each.digest}")
+            found += parse_patches(data)
+        return [each for each in found if each.base in bases and each.digest not in self._useless]
+
+    def _made(self, chosen: Chosen) -> None:
+        from broker.patches import BadPatch, applied, read_head  # most days no device needs it
+
+        folder = self._store.scratch()
+        base, out = folder / "base", folder / "result"
+        try:
+            self._tar(chosen.patch.base, base)
+            with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
+                head = read_head(patch)
+                if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
+                    raise BadPatch(f"it is a patch from {head.base} to {head.result}")
+                descriptor = old.fileno()
+
+                def read(start: int, length: int) -> bytes:
+                    data = os.pread(descriptor, length, start)
+                    if len(data) != length:
+                        raise BadPatch("the base is shorter than the patch says")
+                    return data
+
+                found = _stored(applied(patch, read, head=head), out, diff_id=head.result, size=head.result_bytes)
+            self._store.adopt(out, found)
+        except OSError as error:
+            raise StorageUnavailable(f"cannot apply a patch in {folder}: {error.strerror or error}") from error
+        finally:
+            base.unlink(missing_ok=True)
+            out.unlink(missing_ok=True)
+
+    def _tar(self, diff_id: str, path: Path) -> None:
+        """Write the base's tar to a file, and check that it is."""
+        blob = self._store.tars().get(diff_id)
+        if blob is None:
+            raise Refused("missing_base", f"the base {diff_id} is gone")
+        found = hashlib.sha256()
+        with path.open("wb") as file:
+            for piece in unpacked(self._store.chunks(blob)):
+                found.update(piece)
+                file.write(piece)
+        if f"sha256:{found.hexdigest()}" != diff_id:
+            raise Refused("wrong_base", f"the base on this disk is not {diff_id}")
+
+
+def _stored(pieces: Iterator[bytes], out: Path, *, diff_id: str, size: int) -> Measured:
+    """Write a tar packed to a file; return what it is. It is `diff_id` by the word of whoever made the pieces."""
+    from broker.compression import compressed
+
+    found = hashlib.sha256()
+    with out.open("wb") as file:
+        for data in compressed(pieces, level=STORED_LEVEL):
+            found.update(data)
+            file.write(data)
+    return Measured(f"sha256:{found.hexdigest()}", diff_id, size)
