@@ -63,6 +63,14 @@ class TelemetrySettings(BaseModel):
     keep: Keeps = Keeps()
 
 
+class MetricsSettings(BaseModel):
+    """The `[metrics]` table: how often the machine itself is measured; 0 for never."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+
+
 class PlatformSettings(BaseModel):
     """The `[platform]` table: what apps may have beside containers. A display is allowed by the policy."""
 
@@ -95,6 +103,7 @@ class Owner(BaseModel):
     zone: str = ""
     policy: Policy = Policy()
     telemetry: TelemetrySettings = TelemetrySettings()
+    metrics: MetricsSettings = MetricsSettings()
     platform: PlatformSettings = PlatformSettings()
     images: ImageSettings = ImageSettings()
 

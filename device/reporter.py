@@ -39,11 +39,13 @@ class Reporter:
         clock: Clock,
         disk_free: Callable[[], int | None],
         link: Callable[[], Mapping[str, int]] = dict,
+        changed: Callable[[Content, Content], None] = lambda old, new: None,
     ) -> None:
         self._uplink = uplink
         self._clock = clock
         self._disk_free = disk_free
         self._link = link
+        self._changed = changed  # told what was and what is, in order
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._content = Content()
@@ -145,11 +147,12 @@ class Reporter:
 
     def _change(self, change: Callable[[Content], Content]) -> None:
         with self._lock:
-            content = change(self._content)
-            if content == self._content and self._revision:
+            old, content = self._content, change(self._content)
+            if content == old and self._revision:
                 return
             self._content = content
             self._revision += 1
+            self._changed(old, content)
         self._wake.set()
 
     def _send(self, revision: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from broker.channels import inbox_filter
@@ -27,6 +27,7 @@ from device.connections import Connections
 from device.control import Control
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
+from device.happenings import Event, between
 from device.images.supply import Supply
 from device.inbox import Inbox
 from device.ledger import Accepted, Ledger
@@ -53,6 +54,7 @@ from device.telemetry.connection import Client, RedisUnavailable
 from device.telemetry.forwarder import Forwarders
 from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
+from device.telemetry.own import Events, Metrics
 from device.telemetry.shares import Shares
 from device.telemetry.shipper import Shipper, Thrift
 from device.trust import Trust
@@ -80,7 +82,11 @@ class Worker:
         self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)
         self.reporter = Reporter(
-            self.uplink, clock=self._clock, disk_free=lambda: host.disk_free(paths.state), link=self._link
+            self.uplink,
+            clock=self._clock,
+            disk_free=lambda: host.disk_free(paths.state),
+            link=self._link,
+            changed=lambda old, new: self._happened(between(old, new)),
         )
         self.takeovers = Takeovers(self._clock)
         self.store_memory = StoreMemory(paths.state / "store")
@@ -101,6 +107,8 @@ class Worker:
         bodies = {
             "control": self.control.run,
             "log-packer": self.followers.run,
+            "events": self.events.run,
+            "metrics": self.metrics.run,
             "mover": self.mover.run,
             "shipper": self.shipper.run,
             "fetcher": self.reconciler.fetcher.run,
@@ -142,6 +150,14 @@ class Worker:
         )
         self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock, thrift=self._thrift)
+        self.events = Events(self.buffer, clock=self._clock, written=self.shipper.poke)
+        self.metrics = Metrics(
+            self.buffer,
+            usage=lambda: host.usage(paths.state),
+            every_s=owner.metrics.every_s,
+            clock=self._clock,
+            written=self.shipper.poke,
+        )
         self.followers = Followers(self.engine, self.buffer, packed=self.shipper.poke)
         settings = owner.telemetry
         self.shares = Shares(
@@ -304,6 +320,7 @@ class Worker:
             self.control,
             self.mailbox,
             self.reconciler.fetcher,
+            self.events,
             self.mover,
             self.followers,
             self.shipper,
@@ -322,6 +339,7 @@ class Worker:
                 log.warning("thread %s does not end", thread.name)
         self.forwarders.close()
         self.followers.pack()
+        self.events.write()
         self.platform.close()
         for child in reversed(self.children):
             child.stop()
@@ -399,6 +417,10 @@ class Worker:
             if report.desired is not None:
                 self.images.settled(report.desired, report.instances)
         self.reporter.ready()
+
+    def _happened(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.events.tell(event)
 
     def _intake_trouble(self) -> tuple[str, str]:
         over = self.shares.trouble

@@ -1,8 +1,8 @@
 """The shipper: sends batches within a window, trims what syncs show stored, sends again when nothing moves.
 
-Order: samples before logs, newer epochs of a stream before older ones. A PUBACK moves nothing; only a sync does.
-Under a link policy logs go before samples, and both wait while an image moves: what failed is in the status, which
-waits for nothing.
+Order: events, samples of apps, metrics, logs; newer epochs of a stream before older ones. A PUBACK moves nothing; only
+a sync does. Under a link policy logs go before samples, and both wait while an image moves: what failed is in the
+status, which waits for nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ IDLE_S = 600.0  # whoever has news pokes
 GAP_REFUSED = Backoff(first_s=60.0, max_s=3600.0)  # a cloud that does not even take the gap: time may change its mind
 NAMED_AGAIN_S = 30.0  # what a restored cloud lost, told again where the sync still lacks it
 HELD_S = 2.0  # how often it is looked whether an image still moves
-_PRIORITY = {"events": 0, "telemetry": 1, "logs": 2}
-_LOGS_FIRST = {"events": 0, "logs": 1, "telemetry": 2}
+_PRIORITY = {"events": 0, "telemetry": 1, "metrics": 2, "logs": 3}
+_LOGS_FIRST = {"events": 0, "logs": 1, "telemetry": 2, "metrics": 3}
 
 Thrift = Literal["none", "logs_first", "hold"]
 
@@ -219,7 +219,7 @@ class Shipper:
 
 def _urgency(extent: Extent, order: Mapping[str, int]) -> tuple[int, int, str]:
     kind = extent.place.stream.partition(":")[0]
-    return (order.get(kind, 3), -extent.order, extent.place.stream)
+    return (order.get(kind, 4), -extent.order, extent.place.stream)
 
 
 def _message(batch: Stored, conn: Conn, n: int) -> Batch:
