@@ -1,4 +1,4 @@
-"""Telemetry: samples and gaps of an organisation's devices, in pages."""
+"""Telemetry: samples and gaps of an organisation's devices in pages, and the proof that nothing else is missing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from broker.payloads import SAMPLES, unpack_samples
 from cloud.api.auth import Reader
 from cloud.api.context import Ctx
 from cloud.api.devices import device_named
+from cloud.audit import Rows, audited, totals
 from cloud.decoded import Cursor, Element, page, page_back, parse_cursor
-from cloud.store import batches, gaps
+from cloud.ranges import NOTHING, Held, Range
+from cloud.store import batches, cursors, gaps, presence
 from cloud.store.batches import Of, StoredBatch
 from cloud.store.database import Connection
 
@@ -58,6 +60,37 @@ def telemetry(
         "gaps": [vars(gap) for gap in lost],
         **cursors,
     }
+
+
+@router.get("/v1/devices/{device}/telemetry/audit")
+def audit(device: str, who: Reader, context: Ctx, stream: str = "") -> dict[str, Any]:
+    """What became of every number of a device's streams, from the rows that are stored."""
+    with context.database.read() as tx:
+        one = device_named(tx, who.org, device).device
+        birth = presence.get(tx, one).birth
+        kept = {} if birth is None else {(each.stream, each.epoch): each.last for each in birth.streams}
+        held = {(c.stream, c.epoch): c.held for c in cursors.of_device(tx, one) if c.epoch != cursors.FOLDED}
+        places = sorted(batches.places_of(tx, one) | gaps.places_of(tx, one) | held.keys() | kept.keys())
+        findings = [
+            audited(
+                *place,
+                Rows(batches.parts_of(tx, one, *place), gaps.causes_of(tx, one, *place)),
+                acked=_ranges(held.get(place, NOTHING)),
+                kept_to=kept.get(place, 0),
+            )
+            for place in places
+            if not stream or place[0] == stream
+        ]
+    return {
+        "device": one,
+        "complete": all(found.complete for found in findings),
+        "totals": totals(findings),
+        "streams": [found.plain() for found in findings],
+    }
+
+
+def _ranges(held: Held) -> list[Range]:
+    return [(1, held.contiguous), *held.ranges] if held.contiguous else list(held.ranges)
 
 
 @dataclass(frozen=True)

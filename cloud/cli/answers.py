@@ -307,6 +307,31 @@ class Samples(Answer):
     previous: str | int | None = None
 
 
+class Ranges(Answer):
+    count: int
+    ranges: tuple[tuple[int, int], ...] = ()
+    of: int = 0
+
+
+class AuditedStream(Answer):
+    stream: str
+    epoch: int
+    complete: bool
+    stored: Ranges
+    lost: dict[str, Ranges] = {}
+    missing: Ranges
+    twice: Ranges
+    unkept: Ranges
+    waiting: Ranges
+
+
+class Audit(Answer):
+    device: str
+    complete: bool
+    totals: dict[str, int] = {}
+    streams: tuple[AuditedStream, ...] = ()
+
+
 class Line(Answer):
     device: str
     app: str | None = None

@@ -48,7 +48,6 @@ def command_line() -> typer.Typer:
             "deploy": deploy.deploy,
             "why": why.why,
             "watch": watch.watch,
-            "telemetry": telemetry.telemetry,
             "logs": logs.logs,
         },
     )
@@ -80,6 +79,11 @@ def command_line() -> typer.Typer:
     root.add_typer(_group("Apps: Compose projects that are pushed as releases.", app), name="app")
     root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
     root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")
+    samples = _group(
+        "Samples of devices: the newest of them, or the audit of all.", {"audit": telemetry.audit}, needs_one=False
+    )
+    samples.callback(invoke_without_command=True)(telemetry.telemetry)
+    root.add_typer(samples, name="telemetry")
     bundle: Commands = {"create": bundles.create, "import": bundles.import_status}
     root.add_typer(_group("Bundles: what no link carries, as files.", bundle), name="bundle")
     root.add_typer(_group("Fleets: groups of devices that are deployed to as one.", fleet), name="fleet")
@@ -87,9 +91,9 @@ def command_line() -> typer.Typer:
     return root
 
 
-def _group(about: str, commands: Commands) -> typer.Typer:
+def _group(about: str, commands: Commands, *, needs_one: bool = True) -> typer.Typer:
     # Help is plain text: it starts fast and reads the same in a pipe.
-    group = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    group = typer.Typer(help=about, no_args_is_help=needs_one, rich_markup_mode=None, pretty_exceptions_enable=False)
     for name, command in commands.items():
         group.command(name)(command)
     return group

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cloud.cli.answers import Gap, Line, Lines, Sample
+from cloud.cli.answers import Audit, AuditedStream, Gap, Line, Lines, Ranges, Sample
 from cloud.cli.answers import Samples as SamplesAnswer
 from cloud.cli.client import Client
 from cloud.cli.paging import PAGE_SIZE, BackPage, Cursor, Page
-from cloud.cli.render import moment, printable
+from cloud.cli.render import moment, printable, table
 
 
 class SampleSource:
@@ -73,6 +73,35 @@ class LineSource:
         """Return the last lines before a cursor, or of all."""
         answer = self._client.get("/v1/logs", Lines, **self._query, newest="true", before=before, limit=count)
         return answer.lines, answer.previous, answer.next
+
+
+def audit_lines(audit: Audit) -> list[str]:
+    """Return a line for each stream's epoch, and one for all of them."""
+    rows = [
+        (one.stream, str(one.epoch), str(one.stored.count), _lost(one), _ranges(one.missing), str(one.waiting.count))
+        for one in audit.streams
+    ]
+    wrong = [
+        f"{one.stream} epoch {one.epoch}: {what} {_ranges(found)}"
+        for one in audit.streams
+        for what, found in (("stored twice", one.twice), ("acknowledged and not stored", one.unkept))
+        if found.count
+    ]
+    sums = audit.totals
+    verdict = "complete" if audit.complete else "NOT complete"
+    told = ", ".join(f"{sums.get(kind, 0)} {kind}" for kind in ("stored", "lost", "missing", "waiting"))
+    return [*table(("STREAM", "EPOCH", "STORED", "LOST", "MISSING", "WAITING"), rows), *wrong, f"{verdict}: {told}"]
+
+
+def _lost(one: AuditedStream) -> str:
+    return ", ".join(f"{found.count} {printable(cause)}" for cause, found in one.lost.items()) or "-"
+
+
+def _ranges(found: Ranges) -> str:
+    if not found.count:
+        return "-"
+    shown = " ".join(f"#{first}-{last}" for first, last in found.ranges[:3])
+    return f"{found.count} ({shown}{' ..' if found.of > 3 else ''})"
 
 
 def element_text(name: str, element: Sample | Gap) -> str:

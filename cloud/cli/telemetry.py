@@ -1,13 +1,15 @@
-"""`skerry telemetry`: the samples that devices sent, and the gaps where some are missing."""
+"""`skerry telemetry`: the samples that devices sent, the gaps where some are missing, and the audit of both."""
 
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from cloud.cli.render import note, say_json, say_now
-from cloud.cli.surroundings import AsJsonLines, around
+from cloud.cli import exits
+from cloud.cli.render import note, say, say_json, say_now
+from cloud.cli.surroundings import AsJson, AsJsonLines, around
 
 OnlyDevice = Annotated[str | None, typer.Option("--device", "-d", help="Only of this device: its name or id.")]
 Newest = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many of the newest.")]
@@ -24,6 +26,8 @@ def telemetry(
     as_json: AsJsonLines = False,
 ) -> None:
     """Show the newest samples, oldest first, and what is known to be missing."""
+    if context.invoked_subcommand is not None:
+        return
     from cloud.cli.answers import Gap, Sample
     from cloud.cli.connect import connected
     from cloud.cli.device_names import DeviceNames
@@ -52,6 +56,27 @@ def telemetry(
             pause = around(context).pause
             for element in arriving(source.page_with_gaps, cursor, pause=pause, lost=told_lost):
                 show(element)
+
+
+def audit(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The device: its name or id.")],
+    *,
+    stream: Annotated[str | None, typer.Option("--stream", "-s", help="Only this stream.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Prove what became of everything that a device numbered: stored, named as lost, or missing."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.samples import audit_lines
+
+    with connected(context) as client:
+        found = client.get(f"/v1/devices/{quote(name, safe='')}/telemetry/audit", answers.Audit, stream=stream)
+    if as_json:
+        say_json(found.plain())
+    else:
+        say(*audit_lines(found))
+    return exits.OK if found.complete else exits.FAILED
 
 
 def told_lost(why: str) -> None:

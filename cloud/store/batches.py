@@ -64,6 +64,21 @@ def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Rang
     return [(first, last) for first, last in tx.execute(found.order_by(_C.first))]
 
 
+def places_of(tx: Connection, device: str) -> set[tuple[str, int]]:
+    """Return every (stream, epoch) of which there is a batch."""
+    found = select(_C.stream, _C.epoch).where(_C.device == device).distinct()
+    return {(stream, epoch) for stream, epoch in tx.execute(found)}
+
+
+def parts_of(tx: Connection, device: str, stream: str, epoch: int) -> list[tuple[int, int, tuple[Range, ...]]]:
+    """Return the numbers of every batch of a stream's epoch, in order, with those inside that have no element."""
+    found = select(_C.first, _C.last, _C.gaps).where(_C.device == device, _C.stream == stream, _C.epoch == epoch)
+    return [
+        (first, last, tuple((low, high) for low, high in json.loads(gaps)))
+        for first, last, gaps in tx.execute(found.order_by(_C.first))
+    ]
+
+
 @dataclass(frozen=True)
 class Of:
     """Which batches: an organisation's, of one format; of one device or stream where these are named."""

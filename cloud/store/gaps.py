@@ -52,6 +52,20 @@ def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Rang
     return [(first, last) for first, last in tx.execute(found.order_by(gaps.c.first))]
 
 
+def places_of(tx: Connection, device: str) -> set[tuple[str, int]]:
+    """Return every (stream, epoch) of which there is a gap."""
+    found = select(gaps.c.stream, gaps.c.epoch).where(gaps.c.device == device).distinct()
+    return {(stream, epoch) for stream, epoch in tx.execute(found)}
+
+
+def causes_of(tx: Connection, device: str, stream: str, epoch: int) -> list[tuple[int, int, str]]:
+    """Return every gap of a stream's epoch with its cause, in order."""
+    found = select(gaps.c.first, gaps.c.last, gaps.c.cause).where(
+        gaps.c.device == device, gaps.c.stream == stream, gaps.c.epoch == epoch
+    )
+    return [(first, last, cause) for first, last, cause in tx.execute(found.order_by(gaps.c.first))]
+
+
 def of_org(tx: Connection, org: str, *, device: str | None, stream: str | None, limit: int) -> Sequence[StoredGap]:
     found = select(*_COLUMNS).join(devices, devices.c.device == gaps.c.device).where(devices.c.org == org)
     if device is not None:

@@ -44,7 +44,7 @@ from cloud.live import Feed
 from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.registry import RegistryTokens
-from cloud.store import batches, desired, meta, presence, schema
+from cloud.store import batches, desired, gaps, meta, presence, schema
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
@@ -631,6 +631,23 @@ def stored(user: User, device: str, numbers: range, format_: str) -> None:
     )  # fmt: skip
     with user.cloud.database.write() as tx:
         batches.add(tx, [(device, batch)], now_ms=1)
+
+
+def test_an_audit_tells_what_became_of_every_number(cloud: Cloud) -> None:
+    user = cloud.login()
+    device = Joining("pump").enroll(user).device
+    stored(user, device, range(1, 11), SAMPLES)
+    stored(user, device, range(13, 16), SAMPLES)
+    with cloud.database.write() as tx:
+        gaps.add(tx, gaps.StoredGap(device, "telemetry:web", 1, 11, 11, "trimmed_by_app"), now_ms=1)
+    found = user.get("/v1/devices/pump/telemetry/audit").json()
+    assert found["totals"] == {"stored": 13, "lost": 1, "missing": 1, "twice": 0, "unkept": 0, "waiting": 0}
+    (stream,) = found["streams"]
+    assert (found["complete"], stream["stream"], stream["missing"]["ranges"]) == (False, "telemetry:web", [[12, 12]])
+    assert user.get("/v1/devices/pump/telemetry/audit?stream=telemetry:other").json()["streams"] == []
+    stored(user, device, range(12, 13), SAMPLES)
+    assert user.get("/v1/devices/pump/telemetry/audit").json()["complete"]
+    assert reason(cloud.other().get("/v1/devices/pump/telemetry/audit")) == (404, "not_found")
 
 
 def test_the_newest_samples_are_read_from_the_end_and_older_ones_before_them(cloud: Cloud) -> None:

@@ -84,3 +84,15 @@ def test_log_lines_arrive_with_their_service(stage: Stage) -> None:
     lines = stage.cli("logs", "hello", "--service", "web")["lines"]
     assert any(line["text"] == "web serves: four" for line in lines)
     assert {line["service"] for line in lines} == {"web"}
+
+
+def test_the_story_of_the_device_is_a_stream_and_the_audit_of_all_streams_is_complete(stage: Stage) -> None:
+    events = stage.api(f"/v1/telemetry?device={stage.device.id}&stream=events:device&limit=10000")["samples"]
+    happened = [event["fields"] for event in events]
+    assert {"accepted", "app", "service"} <= {fields["event"] for fields in happened}
+    assert any(fields.get("state") == "converged" for fields in happened)
+    times = [event["at_ms"] for event in events]
+    assert times == sorted(times)
+    stage.until(
+        lambda: stage.cli("telemetry", "audit", stage.device.id)["complete"], "every number is stored or named as lost"
+    )
