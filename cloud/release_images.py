@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from broker.oci import (
     release_manifest,
 )
 
+MANIFESTS_KNOWN_MAX = 2_000
 LAYERS_KNOWN_MAX = 20_000  # about 200 bytes each; a layer is told by its digest, so what is known of it stays true
 READING_MAX = 2  # layers at once: reading one takes a processor
 
@@ -47,6 +48,7 @@ class ReleaseImages:
         self._contents = contents
         self._lock = threading.Lock()
         self._layers: OrderedDict[str, Measured] = OrderedDict()
+        self._manifests: OrderedDict[str, Mapping[str, int]] = OrderedDict()
         self._reading = threading.BoundedSemaphore(READING_MAX)
 
     def completed(self, spec: AppSpec, *, now_s: int) -> AppSpec:
@@ -67,6 +69,19 @@ class ReleaseImages:
                 raise Refused(reason, f"services.{name}.image: {error}") from error
             services[name] = service.model_copy(update={"image": known[key]})
         return spec.model_copy(update={"services": services})
+
+    def layers(self, image: Image, *, now_s: int) -> Mapping[str, int]:
+        """Return the sizes of an image's layers by digest, as they travel whole. Raises as `completed` does."""
+        with self._lock:
+            known = self._manifests.get(image.digest)
+        if known is None:
+            _, manifest = self._manifest(image, now_s)
+            known = {layer.digest: layer.size for layer in manifest.layers}
+            with self._lock:
+                self._manifests[image.digest] = known
+                while len(self._manifests) > MANIFESTS_KNOWN_MAX:
+                    self._manifests.popitem(last=False)
+        return known
 
     def _completed(self, image: Image, now_s: int) -> Image:
         manifest_digest, manifest = self._manifest(image, now_s)

@@ -21,6 +21,7 @@ from cloud.api import (
     logins,
     logs,
     orgs,
+    plans,
     registry_tokens,
     telemetry,
 )
@@ -29,7 +30,7 @@ from cloud.api.context import Context
 BODY_BYTES_MAX = 2 * 1024 * 1024  # an AppSpec as JSON; what devices send travels over MQTT
 ROUTERS = (
     health, logins, orgs, fleets, enrollment, device_proof, devices, apps, deployments, commands, events, telemetry,
-    logs, registry_tokens, links, bundles,
+    logs, registry_tokens, links, bundles, plans,
 )  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
-from broker.appspec import AppSpec
+from broker.appspec import AppSpec, Image
 from broker.clock import Clock
 from broker.ids import DeviceRef
 from cloud.config import Settings
@@ -34,6 +34,9 @@ class ReleaseImages(Protocol):
 
     def completed(self, spec: AppSpec, *, now_s: int) -> AppSpec:
         """Return the spec with every image as a device needs it; raise `Refused`, or `Passing`: nobody knows now."""
+
+    def layers(self, image: Image, *, now_s: int) -> Mapping[str, int]:
+        """Return the sizes of an image's layers by digest; raise likewise."""
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,36 @@ class Deployed(Answer):
     devices: tuple[Issued, ...] = ()
 
 
+class PlannedBytes(Answer):
+    present: int = 0
+    layers: int = 0
+    delta: int | None = None
+
+
+class PlannedDevice(Answer):
+    """What a deployment would do to one device."""
+
+    device: str
+    name: str = ""
+    online: bool = False
+    size: PlannedBytes = Field(default=PlannedBytes(), alias="bytes")
+    seconds: int | None = None
+    rate_bytes_s: int | None = None
+    disk_free_bytes: int | None = None
+    disk_after_bytes: int | None = None
+    starts: tuple[str, ...] = ()
+    restarts: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+
+
+class Planned(Answer):
+    app: str
+    release: str
+    fleet: str = ""
+    devices: tuple[PlannedDevice, ...] = ()
+
+
 class Target(Answer):
     """One device of a deployment."""
 

@@ -9,7 +9,7 @@ import typer
 from cloud.cli import exits
 from cloud.cli.durations import seconds_of
 from cloud.cli.errors import RequestRefused
-from cloud.cli.render import note, say, say_json, say_now, short
+from cloud.cli.render import note, say, say_json, say_now, short, table
 from cloud.cli.surroundings import AsJson, around
 
 
@@ -23,6 +23,7 @@ def deploy(
         list[str] | None, typer.Option("--set", help="A variable of the app: KEY=VALUE; may come several times.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the devices until they run it.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would do to each device, and do nothing.")] = False,
     timeout: Annotated[str, typer.Option(help="How long to watch: 300, 5m, 1h.")] = "300",
     force: Annotated[
         bool, typer.Option("--force", help="Also where it has failed before, and in spite of the app's lock.")
@@ -49,6 +50,9 @@ def deploy(
     }
     if grants or no_grants:
         body["grants"] = {} if no_grants else granted(grants or ())
+    if plan:
+        _plan(context, body, as_json=as_json)
+        return
     with connected(context) as client:
         deployed = client.post("/v1/deployments", answers.Deployed, body)
     if not as_json:
@@ -58,6 +62,20 @@ def deploy(
         _watch(context, deployed.deployment, timeout_s=timeout_s, as_json=as_json)
     elif as_json:
         say_json(deployed.plain())
+
+
+def _plan(context: typer.Context, body: dict[str, Any], *, as_json: bool) -> None:
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.plan_text import HEADERS, plan_row
+
+    with connected(context) as client:
+        planned = client.post("/v1/deployments/plan", answers.Planned, body)
+    if as_json:
+        say_json(planned.plain())
+        return
+    say(*table(HEADERS, [plan_row(device) for device in planned.devices]))
+    note(f"{planned.app} {short(planned.release)} to fleet {planned.fleet}: nothing was changed")
 
 
 def _watch(context: typer.Context, deployment: str, *, timeout_s: float, as_json: bool) -> NoReturn:

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from nacl.signing import SigningKey
 from sqlalchemy import update
 
-from broker.appspec import AppSpec
+from broker.appspec import AppSpec, Image
 from broker.channels import DESIRED, STATUS, TRUST
 from broker.clock import SystemClock
 from broker.codec import open_sealed, seal
@@ -61,6 +61,9 @@ class Images:
         if any(service.image.digest != PRESENT for service in spec.services.values()):
             raise Refused("missing_image", "it was not pushed")
         return spec
+
+    def layers(self, image: Image, *, now_s: int) -> dict[str, int]:
+        return {"sha256:" + "1" * 64: 1000, "sha256:" + "2" * 64: 200}
 
     def answers(self) -> bool:
         return True
@@ -734,6 +737,19 @@ def test_a_bundle_has_the_envelopes_as_they_are_sent(cloud: Cloud) -> None:
     assert user.get("/v1/bundle?app=web&device=pump").json() == found
     assert reason(user.get("/v1/bundle")) == (422, "bad_request")
     assert reason(cloud.other().get("/v1/bundle?app=web")) == (404, "not_found")
+
+
+def test_a_plan_says_what_a_deployment_would_do_and_does_nothing(cloud: Cloud) -> None:
+    user = cloud.login()
+    Joining("pump").enroll(user)
+    user.app()
+    plan = user.post("/v1/deployments/plan", app="web").json()
+    (one,) = plan["devices"]
+    assert (one["name"], one["bytes"]) == ("pump", {"present": 0, "layers": 1200, "delta": None})
+    assert (one["seconds"], one["disk_after_bytes"], one["starts"]) == (None, None, ["web"])
+    assert user.get("/v1/deployments").json() == {"deployments": []}
+    assert user.get("/v1/devices/pump").json()["desired"] is None
+    assert reason(user.post("/v1/deployments/plan", app="none")) == (404, "not_found")
 
 
 def test_a_status_that_was_carried_is_believed_by_its_mac_and_once(cloud: Cloud) -> None:

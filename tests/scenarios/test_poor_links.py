@@ -42,6 +42,10 @@ def test_an_update_waits_for_its_budget_and_comes_when_there_is_one(mirrored: tu
         script.write("# another layer\n")
     variables = {"GREETING": "two", "HELLO_PORT": str(stage.page_port)}
     stage.cli("app", "push", str(folder), environment=variables)
+    (plan,) = stage.cli("deploy", "hello", "--plan")["devices"]
+    assert (plan["restarts"], plan["stays"]) == (["web"], ["sensor"])
+    assert 0 < plan["bytes"]["layers"] < plan["bytes"]["present"]
+    assert plan["disk_after_bytes"] < plan["disk_free_bytes"]
     stage.cli("deploy", "hello")
 
     def waiting() -> dict[str, str]:
