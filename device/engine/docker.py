@@ -139,6 +139,9 @@ class DockerEngine:
     def pull(self, image: str, *, token: str, progress: Progress) -> None:
         self._images.pull(image, token=token, progress=progress)
 
+    def save(self, image: str) -> Iterator[bytes]:
+        return self._images.save(image)
+
     def image_healthcheck(self, image: str) -> Healthcheck | None:
         return self._images.check(image)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from docker.auth import encode_header
@@ -20,6 +20,7 @@ from device.engine.pulling import Pulling
 TICK_S = 1.0  # how long a pull that is not wanted any more goes on at most
 EVENTS_WAITING = 256  # beyond that the engine waits for us
 CHECKS_MAX = 1000
+SAVED_CHUNK = 256 * 1024
 LOOPBACK = ("127.", "localhost", "[::1]")
 
 
@@ -74,6 +75,15 @@ class Images:
             raise EngineRefused("pull_failed", f"cannot pull {image}: {error}") from error
         if not self.has(image):
             raise EngineRefused("pull_failed", f"cannot pull {image}: it is not there after the engine said so")
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an image as `docker save` writes it."""
+        with self._connection.acting():
+            client = self._connection.new_client()
+            try:
+                yield from client.get_image(image, chunk_size=SAVED_CHUNK)
+            finally:
+                client.close()
 
     def _ask(self, client: Any, image: str, token: str) -> Any:
         if self._connection.kind.name == "podman":

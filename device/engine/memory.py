@@ -129,6 +129,12 @@ class MemoryEngine:
         progress(1, 1)
         self.images.add(image)
 
+    def save(self, image: str) -> Iterator[bytes]:
+        self._answer("save")
+        if image not in self.images:
+            raise EngineRefused("not_found", f"no such image: {image}")
+        return iter(())  # images have no bytes here
+
     def create_network(self, network: WantedNetwork) -> None:
         self._answer("create_network")
         if network.name in self.networks:

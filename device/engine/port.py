@@ -239,6 +239,9 @@ class Engine(Protocol):
         ends the transfer. `PullStalled` when nothing comes any more; however long it takes while something does.
         """
 
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an image as one archive with the tars of its layers in it. Close it to end early."""
+
     def create_network(self, network: WantedNetwork) -> None: ...
 
     def remove_network(self, network: NetworkSeen) -> None: ...

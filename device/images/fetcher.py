@@ -61,7 +61,14 @@ class Fetcher:
         self._engine = engine
         self._free_bytes = free_bytes
         self._keep_blobs = keep_blobs
-        self.patching = Patching(store, sources, use=patches, room=self._has_room)
+        self.patching = Patching(
+            store,
+            sources,
+            engine,
+            use=patches,
+            name=lambda kept: name_of(loopback.address, kept),
+            room=self._has_room,
+        )
         self._moving: frozenset[str] = frozenset()  # patches on their way
         self._known: Mapping[str, Image] = {}
         self._asked_for_all: set[str] = set()
@@ -216,7 +223,7 @@ class Fetcher:
         chosen = {each.lack.blob.digest: each for each in self.patching.chosen(image, lacks, to_unpack=unpacked_bytes)}
         whole = [lack for lack in lacks if lack.blob.digest not in chosen]
         to_move = sum(lack.missing_bytes for lack in whole)
-        to_store = to_move + sum(each.need.to_store for each in chosen.values())
+        to_store = to_move + sum(each.room_bytes for each in chosen.values())
         self._make_room(Need(to_move=to_move, to_store=to_store, to_unpack=unpacked_bytes))
         if not lacks:
             return

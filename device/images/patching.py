@@ -1,4 +1,4 @@
-"""Layers made of patches: from the layer before, which this device has, and the few bytes that changed.
+"""Layers made of patches: from the layer before, which the store or the engine has, and the few bytes that changed.
 
 The cloud lists patches beside an image (`broker/oci.py`). None is believed: the base is read to its end and compared
 with its diff id, the result with the one that the release names. A layer whose patch fails is fetched whole, and that
@@ -21,9 +21,10 @@ from broker.errors import Passing, Refused
 from broker.files import StorageUnavailable
 from broker.layers import Measured, unpacked
 from broker.oci import MANIFEST_BYTES_MAX, Blob, Patch, parse_patches, parse_referrers, referrers_tag
+from device.engine.port import Engine
 from device.images.room import Need
 from device.images.sources import Sources
-from device.images.store import Store
+from device.images.store import Kept, Store
 
 log = logging.getLogger(__name__)
 BLOB_MIN = 16 * 1024  # of what is missing of a layer: below, asking costs as much as a patch saves
@@ -43,21 +44,26 @@ class Lack:
 
 
 @dataclass(frozen=True)
+class Base:
+    """A layer that is here: as a whole blob, or else in an image of the engine, which writes that out to give it."""
+
+    tar_bytes: int
+    image: str = ""
+    engine_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Chosen:
     """A patch that makes a layer."""
 
     lack: Lack
     patch: Patch
-    base_bytes: int
+    base: Base
 
     @property
-    def need(self) -> Need:
-        """Return what it takes on the disk: the patch, the base's tar, and the result."""
-        return Need(
-            to_move=self.patch.size,
-            to_store=self.patch.size + self.base_bytes + 2 * self.lack.blob.size,
-            to_unpack=0,
-        )
+    def room_bytes(self) -> int:
+        """Return what it takes on the disk: the patch, the base's tar and what the engine needs for it, the result."""
+        return self.patch.size + self.base.tar_bytes + self.base.engine_bytes + 2 * self.lack.blob.size
 
 
 class PatchFailed(Passing):
@@ -65,11 +71,22 @@ class PatchFailed(Passing):
 
 
 class Patching:
-    """One thread uses it. `room(need)` says whether the disk can take that."""
+    """One thread uses it. `room(need)` says whether the disk can take that, `name` how the engine calls an image."""
 
-    def __init__(self, store: Store, sources: Sources, *, use: Use, room: Callable[[Need], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sources: Sources,
+        engine: Engine,
+        *,
+        use: Use,
+        name: Callable[[Kept], str],
+        room: Callable[[Need], bool],
+    ) -> None:
         self._store = store
         self._sources = sources
+        self._engine = engine
+        self._name = name
         self._use = use
         self._room = room
         self._useless: set[str] = set()  # patches that failed in this life
@@ -104,7 +121,7 @@ class Patching:
                 found.append(Chosen(lack, best, bases[best.base]))
         patched = {each.lack for each in found}
         whole = sum(lack.missing_bytes for lack in lacks if lack not in patched)
-        total = sum(each.need.to_store for each in found)
+        total = sum(each.room_bytes for each in found)
         if found and not self._room(Need(to_move=0, to_store=whole + total, to_unpack=to_unpack)):
             log.warning("no room to apply %d patches: that takes %d bytes meanwhile", len(found), total)
             return []
@@ -144,15 +161,20 @@ class Patching:
 
     # --- inside
 
-    def _bases(self) -> dict[str, int]:
-        found = {}
+    def _bases(self) -> dict[str, Base]:
+        found: dict[str, Base] = {}
+        for kept in self._store.images():
+            name = self._name(kept)
+            if self._engine.has_image(name):
+                whole = sum(layer.unpacked_bytes for layer in kept.layers)
+                found |= {layer.diff_id: Base(layer.unpacked_bytes, name, whole) for layer in kept.layers}
         for diff_id, blob in self._store.tars().items():
             layer = self._store.layer(blob)
             if layer is not None:
-                found[diff_id] = layer[1]
+                found[diff_id] = Base(layer[1])
         return found
 
-    def _patches(self, image: Image, bases: Mapping[str, int]) -> list[Patch]:
+    def _patches(self, image: Image, bases: Mapping[str, Base]) -> list[Patch]:
         tag = referrers_tag(image.digest)
         index = self._sources.home.manifest(image.repository, tag, size_max=MANIFEST_BYTES_MAX)
         useful = [each for each in parse_referrers(index) if each.bases & bases.keys()]
@@ -170,7 +192,7 @@ class Patching:
         folder = self._store.scratch()
         base, out = folder / "base", folder / "result"
         try:
-            self._tar(chosen.patch.base, base)
+            self._tar(chosen.patch.base, chosen.base, base)
             with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
                 head = read_head(patch)
                 if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
@@ -191,8 +213,13 @@ class Patching:
             base.unlink(missing_ok=True)
             out.unlink(missing_ok=True)
 
-    def _tar(self, diff_id: str, path: Path) -> None:
+    def _tar(self, diff_id: str, base: Base, path: Path) -> None:
         """Write the base's tar to a file, and check that it is."""
+        if base.image:
+            from device.images.saved import take_layer
+
+            take_layer(self._engine.save(base.image), diff_id, path, size=base.tar_bytes)
+            return
         blob = self._store.tars().get(diff_id)
         if blob is None:
             raise Refused("missing_base", f"the base {diff_id} is gone")

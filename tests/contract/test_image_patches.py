@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,18 @@ def test_a_layer_that_a_patch_made_is_the_base_of_the_next_and_survives_a_lost_i
     assert list((bench.folder / "images" / "arriving").iterdir()) == []
 
 
+@pytest.mark.parametrize("bench", ["docker", "podman"], indirect=True)
+def test_the_base_comes_out_of_the_engine_where_no_blob_is_kept(bench: Bench) -> None:
+    one, two = bench.image(1), bench.image(2)
+    bench.fetcher = bench.reborn(keep_blobs=False)
+    bench.fetched(one)
+    assert list((bench.folder / "images" / "blobs").iterdir()) == []
+    patch = bench.patch(1, 2)
+    bench.offer(two, patch, base=1, result=2)
+    assert bench.fetched(two) == len(patch) < 1_000
+    assert list((bench.folder / "images" / "blobs").iterdir()) == []
+
+
 def test_a_patch_that_makes_something_else_is_noticed_and_the_layer_fetched(bench: Bench) -> None:
     one, two, three = (bench.image(number) for number in (1, 2, 3))
     bench.fetched(one)
@@ -254,7 +267,8 @@ def test_a_list_of_patches_that_is_none_is_done_without(bench: Bench, index: byt
     one = bench.image(1)
     bench.fetched(one)
     store = Store(bench.folder / "images", boot="a" * 32)
-    patching = Patching(store, Home(), use="use", room=lambda need: True)  # type: ignore[arg-type]
+    home: Any = Home()
+    patching = Patching(store, home, bench.engine, use="use", name=lambda kept: "x", room=lambda need: True)
     lack = Lack(Blob(digest=digest(b"x"), size=99_999), 99_999, digest(b"y"))
     assert patching.chosen(one.image, [lack], to_unpack=0) == []
 
