@@ -158,7 +158,12 @@ class Worker:
             clock=self._clock,
             written=self.shipper.poke,
         )
-        self.followers = Followers(self.engine, self.buffer, packed=self.shipper.poke)
+        self.followers = Followers(
+            self.engine,
+            self.buffer,
+            packed=self.shipper.poke,
+            live=lambda: self.uplink.connected and self._thrift() == "none",
+        )
         settings = owner.telemetry
         self.shares = Shares(
             intake,

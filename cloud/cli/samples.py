@@ -60,9 +60,16 @@ class SampleSource:
 class LineSource:
     """Pages of log lines."""
 
-    def __init__(self, client: Client, *, device: str | None, app: str | None, service: str | None) -> None:
+    def __init__(
+        self, client: Client, *, device: str | None, app: str | None, service: str | None, since_ms: int | None
+    ) -> None:
         self._client = client
-        self._query = {"device": device, "app": app, "service": service}
+        self._query: dict[str, str | int | None] = {
+            "device": device,
+            "app": app,
+            "service": service,
+            "since_ms": since_ms,
+        }
 
     def page(self, after: Cursor) -> Page[Line]:
         """Return the lines after a cursor."""

@@ -9,7 +9,7 @@ import typer
 
 from cloud.cli import exits
 from cloud.cli.render import note, say, say_json, say_now
-from cloud.cli.surroundings import AsJson, AsJsonLines, around
+from cloud.cli.surroundings import AsJson, AsJsonLines
 
 OnlyDevice = Annotated[str | None, typer.Option("--device", "-d", help="Only of this device: its name or id.")]
 Newest = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many of the newest.")]
@@ -31,6 +31,7 @@ def telemetry(
     from cloud.cli.answers import Gap, Sample
     from cloud.cli.connect import connected
     from cloud.cli.device_names import DeviceNames
+    from cloud.cli.nudges import Nudges
     from cloud.cli.paging import arriving, newest
     from cloud.cli.samples import SampleSource, element_text
 
@@ -53,7 +54,7 @@ def telemetry(
         for element in known:
             show(element)
         if follow:
-            pause = around(context).pause
+            pause = Nudges(client, kind="" if stream is None else stream.partition(":")[0]).pause
             for element in arriving(source.page_with_gaps, cursor, pause=pause, lost=told_lost):
                 show(element)
 

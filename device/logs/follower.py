@@ -6,6 +6,7 @@ import collections
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ log = logging.getLogger(__name__)
 FOLLOWED_MAX = 64  # containers; each costs a thread and an open stream
 QUEUE_LINES = 2000  # of one app between two packings; beyond it the oldest are dropped and counted
 LINE_CHARS_MAX = 4096
-PACK_EVERY_S = 1.0
+PACK_EVERY_S = 1.0  # at most so often while nobody could see them at once, or bytes are counted
+PACK_LIVE_S = 0.2
+GATHER_S = 0.05  # lines of one moment travel together, also the first ones after a silence
 BATCH_FIELD = "batch"  # the field of a cursor beside the containers'
 BATCH_LINES = 1000
 BATCH_BYTES = 96 * 1024  # of text in a batch, before compression: the channel takes 256 KiB
@@ -98,8 +101,16 @@ class Queue:
 class Followers:
     """Owns the follower threads and packs their lines into the buffer."""
 
-    def __init__(self, engine: Engine, buffer: Buffer, *, packed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        buffer: Buffer,
+        *,
+        packed: Callable[[], None],
+        live: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._packed = packed
+        self._live = live  # whether lines that are packed arrive at once, and may
         self._news = threading.Event()
         self._engine = engine
         self._buffer = buffer
@@ -129,11 +140,14 @@ class Followers:
         self._news.set()
 
     def run(self, stopping: threading.Event) -> None:
-        """Pack what was read, about once a second while there is something, until `stopping`; poke it to end."""
+        """Pack what was read, at once after a silence and else now and then, until `stopping`; poke it to end."""
+        packed_at = 0.0
         while not stopping.is_set():
             self._news.wait()
             self._news.clear()
-            stopping.wait(PACK_EVERY_S)
+            every_s = PACK_LIVE_S if self._live() else PACK_EVERY_S
+            stopping.wait(max(GATHER_S, packed_at + every_s - time.monotonic()))
+            packed_at = time.monotonic()
             self.pack()
         self._stopping.set()
 

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 from docker.errors import APIError, NotFound
@@ -210,14 +210,18 @@ class Cli:
     def popen(self, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
         """Start a command that goes on, its output in a file."""
         with output.open("wb") as file:
-            return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "cloud.cli.main", *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            return self.going_on(*arguments, stdout=file)
+
+    def going_on(self, *arguments: str, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a command that goes on."""
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "cloud.cli.main", *arguments],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def login(self, cloud: Cloud, *, user: str = "ann") -> Any:
         facts = cloud.facts
