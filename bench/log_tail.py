@@ -79,7 +79,7 @@ def measured(stage: Stage, *, lines: int, cuts: int) -> dict[str, float]:
                 break
     finally:
         tail.terminate()
-        tail.wait()
+        tail.communicate()
     texts = {line["seq"]: line["text"] for line in every_line(stage)}
     took_ms = took_ms[1:]  # the first is an old one
     return {
