@@ -1,7 +1,8 @@
 """What a patch saves between layers that follow each other, and what making and applying it costs.
 
 `./run bench delta [--rounds N] [--large] [--json]`. Every making and applying is a process of its own;
-applying and `tar x` of the same layer take turns. `--large` adds a layer of 1 GiB.
+applying, `tar x` of the same layer, and all that a device does (unpack the kept blob of the base and check it, apply,
+check, pack and keep the result) take turns. `--large` adds a layer of 1 GiB.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from backports import zstd
 
 from bench.delta_pairs import Pair, pairs
+from broker.layers import Measured
+from broker.oci import Blob, Patch
 from broker.patches import applied, read_head
 from cloud.patching.making import main as make_patch
 from cloud.patching.making import reading
+from device.images.patching import Base, Chosen, Lack, Patching
+from device.images.store import Store
 
 LARGE_BYTES, LARGE_FILES, LARGE_CHANGED = 1024**3, 16, 3
 
@@ -58,33 +64,60 @@ def measured(pair: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
     child = [sys.executable, "-m", "bench.delta", "--child"]
     making = [*child, "make", str(pair.old), digests[0], str(pair.new), digests[1], str(patch)]
     made_s, made_mb = min(run(making) for _ in range(min(rounds, 3)))
-    applying, unpacking, memory = [], [], []
+    gzip_bytes, blob = keep_base(folder / "store", pair, digests[0])
+    on_device = [*child, "device", str(folder / "store"), str(patch), str(gzip_bytes)]
+    applying, device, unpacking, memory, worker = [], [], [], [], []
     for _ in range(rounds):
         seconds, mb = run([*child, "apply", str(pair.old), str(patch), str(out)])
         applying.append(seconds)
         memory.append(mb)
         assert digest(out) == digests[1]
+        out.unlink()
         tree.mkdir()
         unpacking.append(run(["tar", "x", "-f", str(pair.new), "-C", str(tree)])[0])
         shutil.rmtree(tree)
-    gzip_bytes = len(subprocess.run(["gzip", "-6", "-c", str(pair.new)], check=True, capture_output=True).stdout)
+        seconds, mb = run(on_device)
+        device.append(seconds)
+        worker.append(mb)
+    shutil.rmtree(folder / "store")
+    tar_s = statistics.median(unpacking)
     row: dict[str, object] = {
         "pair": pair.name,
         "tar_bytes": pair.new.stat().st_size,
         "gzip_bytes": gzip_bytes,
+        "base_blob_bytes": blob,
         "patch_bytes": patch.stat().st_size,
         "of_gzip": round(patch.stat().st_size / gzip_bytes, 4),
         "made_s": round(made_s, 2),
         "made_rss_mb": round(made_mb),
         "applied_s": round(statistics.median(applying), 2),
-        "tar_x_s": round(statistics.median(unpacking), 2),
-        "applied_of_tar_x": round(statistics.median(applying) / statistics.median(unpacking), 2),
+        "tar_x_s": round(tar_s, 2),
+        "applied_of_tar_x": round(statistics.median(applying) / tar_s, 2),
         "applied_rss_mb": round(max(memory)),
+        "on_device_s": round(statistics.median(device), 2),
+        "on_device_of_tar_x": round(statistics.median(device) / tar_s, 2),
+        "on_device_rss_mb": round(max(worker)),
     }
     if pair.changed:
         changed = len(zstd.compress(pair.changed, level=19))
         row |= {"changed_zstd19_bytes": changed, "allowed_bytes": int(max(0.005 * gzip_bytes, 2048 + 1.1 * changed))}
+    pair.old.unlink()
+    pair.new.unlink()
     return row
+
+
+def keep_base(folder: Path, pair: Pair, base: str) -> tuple[int, int]:
+    """Have the base in a store as it was pushed; return the sizes of the new layer and of the base as pushed."""
+    store = Store(folder, boot="")
+    store.prepare()
+    packed = folder / "packed"
+    sizes = []
+    for path in (pair.new, pair.old):
+        with packed.open("wb") as file:
+            subprocess.run(["gzip", "-6", "-c", str(path)], check=True, stdout=file)
+        sizes.append(packed.stat().st_size)
+    store.adopt(packed, Measured(digest(packed), base, pair.old.stat().st_size))
+    return sizes[0], sizes[1]
 
 
 def run(argv: Sequence[str]) -> tuple[float, float]:
@@ -98,6 +131,8 @@ def child(deed: str, arguments: Sequence[str]) -> int:
     """Make or apply in a process of its own, and say the largest resident memory of that."""
     if deed == "make":
         make_patch(arguments)
+    elif deed == "device":
+        apply_on_device(Path(arguments[0]), Path(arguments[1]), int(arguments[2]))
     else:
         apply(*(Path(each) for each in arguments))
     status = Path("/proc/self/status").read_text()
@@ -110,6 +145,26 @@ def apply(base: Path, patch: Path, out: Path) -> None:
         head = read_head(file)
         for piece in applied(file, reading(old.fileno()), head=head):
             made.write(piece)
+
+
+def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> None:
+    """Do all that a worker does with a patch that has arrived, in a process that has loaded what a worker loads."""
+    from device import worker
+
+    assert worker
+    store = Store(folder, boot="")
+    nowhere: Any = None
+    patching = Patching(store, nowhere, nowhere, use="only", name=lambda kept: "", room=lambda need: True)
+    name = digest(patch)
+    copy = folder / "patch"
+    shutil.copyfile(patch, copy)
+    with patch.open("rb") as file:
+        head = read_head(file)
+    store.adopt(copy, Measured(name, name, patch.stat().st_size))
+    lack = Lack(Blob(digest=name, size=blob_bytes), blob_bytes, head.result)
+    known = Patch(digest=name, size=patch.stat().st_size, base=head.base, result=head.result)
+    assert patching.applied(Chosen(lack, known, Base(head.base_bytes)))
+    store.discard(store.tars()[head.result])
 
 
 def digest(path: Path) -> str:

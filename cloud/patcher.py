@@ -58,6 +58,7 @@ WORTH = 0.8  # of the blob as pushed: a patch that is larger than so much of it 
 MAKING_BYTES_MAX = 1024**3
 MAKING_S_MAX = 600.0
 RETRY_S = 30.0
+SETTLED_S_MAX = 5.0  # most patches are made by then; a device that is told earlier takes the layers
 
 
 class Contained(Protocol):
@@ -96,15 +97,26 @@ class Patcher:
         self._registry = registry
         self._folder = folder
         self._clock = clock
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: set[str] = set()
+        self._at_work = ""
         self._woken = threading.Event()
 
     def pushed(self, app: str) -> None:
         """Tell that an app has a new release, or is deleted."""
-        with self._lock:
+        with self._changed:
             self._waiting.add(app)
         self._woken.set()
+
+    def await_settled(self, app: str) -> bool:
+        """Wait until nothing is to be made for an app, but not long; return whether that is so.
+
+        For a deployment right after its push: devices that are told a moment later find the patches.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: app not in self._waiting and self._at_work != app, timeout=SETTLED_S_MAX
+            )
 
     def wake(self) -> None:
         self._woken.set()
@@ -113,7 +125,7 @@ class Patcher:
         """Work until `stopping`; wake it to end. What was left by an earlier life is found at the start."""
         with self._database.read() as tx:
             every = apps.all_ids(tx)
-        with self._lock:
+        with self._changed:
             self._waiting.update(every)
         self._woken.set()
         while not stopping.is_set():
@@ -123,9 +135,12 @@ class Patcher:
                 try:
                     self.work(app, stopping)
                 except Passing as error:
+                    self._ended()
                     if not stopping.wait(RETRY_S):
                         log.warning("patches of app %s are made later: %s", app, error)
                         self.pushed(app)
+                finally:
+                    self._ended()
 
     def work(self, app: str, stopping: threading.Event) -> None:
         """Make what an app's newest release lacks, and drop what no release needs; raise `Passing`."""
@@ -149,8 +164,14 @@ class Patcher:
                 self._make(app, image, base, stopping)
 
     def _next(self) -> str | None:
-        with self._lock:
-            return self._waiting.pop() if self._waiting else None
+        with self._changed:
+            self._at_work = self._waiting.pop() if self._waiting else ""
+            return self._at_work or None
+
+    def _ended(self) -> None:
+        with self._changed:
+            self._at_work = ""
+            self._changed.notify_all()
 
     @property
     def _now_s(self) -> int:

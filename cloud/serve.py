@@ -197,6 +197,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
             reported=lambda device: ways.changed([device]),
             broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
             pushed=ground.patcher.pushed,
+            patched=ground.patcher.await_settled,
         ),
         clock=ground.clock,
         store=ground.store,

@@ -50,6 +50,7 @@ class Notices:
     reported: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]
     pushed: Callable[[str], None] = lambda app: None  # a release of this app, or that it is deleted
+    patched: Callable[[str], object] = lambda app: None  # waits a moment for the patches of an app
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,16 @@ def create(body: NewDeployment, who: Deployer, context: Ctx) -> dict[str, Any]:
 
     `force` makes devices try again what they had judged as bad, and not mind the app's update lock. `grants` replace
     those that the app has in this fleet; without, these stay. They need a scope of their own.
+    Patches of a release that was just pushed are waited for, a few seconds at most.
     """
     now_ms = context.now_ms
     if body.grants is not None:
         check_scope(who, scopes.GRANT)
         for row, why in body.grants.mistakes():
             raise Refused("bad_grants", f"{row}: {why}")
+    with context.database.read() as tx:
+        pushed = app_named(tx, who.org, body.app).app
+    context.notices.patched(pushed)
     with context.database.write() as tx:
         app = app_named(tx, who.org, body.app)
         release = release_named(tx, app, body.release)

@@ -166,6 +166,29 @@ def test_a_making_that_fails_is_no_error_and_no_patch(bench: Bench, monkeypatch:
     assert bench.found(two) == []
 
 
+def test_a_deployment_waits_for_patches_that_are_being_made_and_not_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.push(bench.image(tar(1)))
+    two = bench.image(tar(2))
+    monkeypatch.setattr(bench, "work", lambda: None)
+    bench.push(two)
+    bench.patcher.pushed(bench.app.app)
+    monkeypatch.setattr(patcher, "SETTLED_S_MAX", 0.01)
+    assert not bench.patcher.await_settled(bench.app.app)
+    monkeypatch.setattr(patcher, "SETTLED_S_MAX", 60.0)
+    stopping = threading.Event()
+    thread = threading.Thread(target=bench.patcher.run, args=(stopping,))
+    thread.start()
+    try:
+        assert bench.patcher.await_settled(bench.app.app)
+        assert len(bench.found(two)) == 1
+    finally:
+        stopping.set()
+        bench.patcher.wake()
+        thread.join()
+
+
 def test_what_others_list_under_the_tag_stays(bench: Bench) -> None:
     one, two = bench.image(tar(1)), bench.image(tar(2))
     index = canonical(
