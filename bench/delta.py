@@ -168,7 +168,7 @@ def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> None:
     store.adopt(copy, Measured(name, name, patch.stat().st_size))
     lack = Lack(Blob(digest=name, size=blob_bytes), blob_bytes, head.result)
     known = Patch(digest=name, size=patch.stat().st_size, base=head.base, result=head.result)
-    assert patching.applied(Chosen(lack, known, Base(head.base_bytes)))
+    assert patching.applied(Chosen(lack, known, Base(head.base_bytes), head.result_bytes), lambda: None)
     store.discard(store.tars()[head.result])
 
 

@@ -21,6 +21,7 @@ TICK_S = 1.0  # how long a pull that is not wanted any more goes on at most
 EVENTS_WAITING = 256  # beyond that the engine waits for us
 CHECKS_MAX = 1000
 SAVED_CHUNK = 256 * 1024
+SAVE_SILENCE_S = 600.0  # Docker writes the whole archive to its own disk first
 LOOPBACK = ("127.", "localhost", "[::1]")
 
 
@@ -80,6 +81,7 @@ class Images:
         """Yield an image as `docker save` writes it."""
         with self._connection.acting():
             client = self._connection.new_client()
+            client.timeout = SAVE_SILENCE_S
             try:
                 yield from client.get_image(image, chunk_size=SAVED_CHUNK)
             finally:

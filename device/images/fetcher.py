@@ -128,6 +128,7 @@ class Fetcher:
                 self._engine.pull(name, token=self._sources.home.token(image.repository, True), progress=progress)
                 return
             self._store.prepare()
+            self._store.clear_scratch()
             moved = 0
 
             def told(done: int, total: int) -> None:
@@ -231,15 +232,20 @@ class Fetcher:
         log.info("fetching %d bytes and %d patches of %s@%s", to_move, len(chosen), image.repository, image.digest)
         patches = [each.patch for each in chosen.values() if not self._is_good(each.patch.digest)]
         wants = [Want(image.repository, patch.digest, patch.size, unpacked_max=patch.size) for patch in patches]
+        wants += _wants(image, whole)
+        moved = sum(want.size for want in wants)
         try:
-            Transfer(self._sources, self._store, [*wants, *_wants(image, whole)]).run(progress)
+            Transfer(self._sources, self._store, wants).run(progress)
         except Refused as error:
             if not chosen or error.reason not in ("missing_blob", "wrong_bytes", "wrong_length"):
                 raise
             self.patching.refused(chosen.values(), error)  # a patch, or a layer: that is told by fetching the layers
             self._transfer(image, layers, held, progress)
             return
-        failed = [each.lack for each in chosen.values() if not self.patching.applied(each)]
+        moved = sum(want.size for want in wants) + to_move
+        failed = [
+            each.lack for each in chosen.values() if not self.patching.applied(each, lambda: progress(moved, moved))
+        ]
         if failed:
             to_move = sum(lack.missing_bytes for lack in failed)
             self._make_room(Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes))

@@ -7,10 +7,11 @@ is said; with `patches = "only"` it is not fetched.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,10 @@ from device.images.store import Kept, Store
 log = logging.getLogger(__name__)
 BLOB_MIN = 16 * 1024  # of what is missing of a layer: below, asking costs as much as a patch saves
 ARTIFACTS_MAX = 8  # that are read for one image; the cloud makes a few
+TELL_EVERY = 32  # pieces of at most 256 KiB
 STORED_LEVEL = 1  # of zstd: what was made here lies on the disk about as small as it would have come
+
+_ONLY = "this device takes no whole layer where there is a patch"
 
 Use = Literal["use", "only", "off"]
 
@@ -59,6 +63,7 @@ class Chosen:
     lack: Lack
     patch: Patch
     base: Base
+    result_bytes_max: int  # by what the release says of the image
 
     @property
     def room_bytes(self) -> int:
@@ -116,9 +121,12 @@ class Patching:
         found = []
         for lack in large:
             fitting = [each for each in patches if each.result == lack.diff_id and each.size < lack.missing_bytes]
-            best = min(fitting, key=lambda each: each.size, default=None)
+            useful = [each for each in fitting if each.digest not in self._useless]
+            if fitting and not useful and self._use == "only":
+                raise PatchFailed(f"{self.failed}; {_ONLY}")
+            best = min(useful, key=lambda each: each.size, default=None)
             if best is not None:
-                found.append(Chosen(lack, best, bases[best.base]))
+                found.append(Chosen(lack, best, bases[best.base], image.unpacked_bytes))
         patched = {each.lack for each in found}
         whole = sum(lack.missing_bytes for lack in lacks if lack not in patched)
         total = sum(each.room_bytes for each in found)
@@ -127,21 +135,24 @@ class Patching:
             return []
         return found
 
-    def applied(self, chosen: Chosen) -> bool:
-        """Make a layer, of which the patch is here; return whether it is here now. Raises `PatchFailed` by policy."""
+    def applied(self, chosen: Chosen, told: Callable[[], None]) -> bool:
+        """Make a layer, of which the patch is here; return whether it is here now. Raises `PatchFailed` by policy.
+
+        `told` is called now and then, and may raise to stop it.
+        """
         lack, patch = chosen.lack, chosen.patch
         try:
-            self._made(chosen)
-        except (Refused, OSError) as error:
+            self._made(chosen, told)
+        except (Refused, StorageUnavailable) as error:
             failed = f"the patch to layer {lack.diff_id} failed: {error}"
+            self._store.discard(patch.digest)
             self._useless.add(patch.digest)
             self.failed = failed
             if self._use == "only":
-                raise PatchFailed(f"{failed}; this device takes no whole layer where there is a patch") from error
+                raise PatchFailed(f"{failed}; {_ONLY}") from error
             log.error("%s; %d bytes are fetched instead", failed, lack.missing_bytes)
             return False
-        finally:
-            self._store.discard(patch.digest)
+        self._store.discard(patch.digest)
         self.saved_bytes += lack.missing_bytes - patch.size
         self.failed = ""
         log.info("layer %s was made by a patch of %d bytes instead of %d", lack.diff_id, patch.size, lack.missing_bytes)
@@ -152,7 +163,7 @@ class Patching:
         self._useless.update(each.patch.digest for each in chosen)
         self.failed = f"patches could not be fetched: {error}"
         if self._use == "only":
-            raise PatchFailed(f"{self.failed}; this device takes no whole layer where there is a patch") from error
+            raise PatchFailed(f"{self.failed}; {_ONLY}") from error
         log.error("%s; the layers are fetched whole", self.failed)
 
     def moved(self, whole_bytes: int) -> None:
@@ -184,19 +195,21 @@ class Patching:
             if digest(data) != each.digest:
                 raise Refused("wrong_bytes", f"the registry has other bytes under {each.digest}")
             found += parse_patches(data)
-        return [each for each in found if each.base in bases and each.digest not in self._useless]
+        return [each for each in found if each.base in bases]
 
-    def _made(self, chosen: Chosen) -> None:
+    def _made(self, chosen: Chosen, told: Callable[[], None]) -> None:
         from broker.patches import BadPatch, applied, read_head  # most days no device needs it
 
         folder = self._store.scratch()
         base, out = folder / "base", folder / "result"
         try:
-            self._tar(chosen.patch.base, chosen.base, base)
+            self._tar(chosen.patch.base, chosen.base, base, told)
             with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
                 head = read_head(patch)
                 if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
                     raise BadPatch(f"it is a patch from {head.base} to {head.result}")
+                if head.result_bytes > chosen.result_bytes_max:
+                    raise BadPatch(f"it makes {head.result_bytes} bytes; the image has {chosen.result_bytes_max}")
                 descriptor = old.fileno()
 
                 def read(start: int, length: int) -> bytes:
@@ -205,7 +218,8 @@ class Patching:
                         raise BadPatch("the base is shorter than the patch says")
                     return data
 
-                found = _stored(applied(patch, read, head=head), out, diff_id=head.result, size=head.result_bytes)
+                pieces = _telling(applied(patch, read, head=head), told)
+                found = _stored(pieces, out, diff_id=head.result, size=head.result_bytes)
             self._store.adopt(out, found)
         except OSError as error:
             raise StorageUnavailable(f"cannot apply a patch in {folder}: {error.strerror or error}") from error
@@ -213,23 +227,32 @@ class Patching:
             base.unlink(missing_ok=True)
             out.unlink(missing_ok=True)
 
-    def _tar(self, diff_id: str, base: Base, path: Path) -> None:
+    def _tar(self, diff_id: str, base: Base, path: Path, told: Callable[[], None]) -> None:
         """Write the base's tar to a file, and check that it is."""
         if base.image:
             from device.images.saved import take_layer
 
-            take_layer(self._engine.save(base.image), diff_id, path, size=base.tar_bytes)
+            take_layer(_telling(self._engine.save(base.image), told), diff_id, path, size=base.tar_bytes)
             return
         blob = self._store.tars().get(diff_id)
         if blob is None:
             raise Refused("missing_base", f"the base {diff_id} is gone")
         found = hashlib.sha256()
         with path.open("wb") as file:
-            for piece in unpacked(self._store.chunks(blob)):
+            for piece in _telling(unpacked(self._store.chunks(blob)), told):
                 found.update(piece)
                 file.write(piece)
         if f"sha256:{found.hexdigest()}" != diff_id:
             raise Refused("wrong_base", f"the base on this disk is not {diff_id}")
+
+
+def _telling(pieces: Iterator[bytes], told: Callable[[], None]) -> Iterator[bytes]:
+    """Pass pieces on, and tell about every few MiB that it goes on."""
+    with contextlib.closing(pieces) if isinstance(pieces, Generator) else contextlib.nullcontext():
+        for number, piece in enumerate(pieces):
+            if number % TELL_EVERY == 0:
+                told()
+            yield piece
 
 
 def _stored(pieces: Iterator[bytes], out: Path, *, diff_id: str, size: int) -> Measured:

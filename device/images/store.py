@@ -180,11 +180,15 @@ class Store:
         return found
 
     def scratch(self) -> Path:
-        """Return an empty folder for what is made of blobs; what an earlier life left there is gone."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        """Return an empty folder for what is made of blobs."""
+        self.clear_scratch()
         with _named(self._scratch):
             self._scratch.mkdir(mode=0o700)
         return self._scratch
+
+    def clear_scratch(self) -> None:
+        """Delete what was being made, here or in an earlier life."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def adopt(self, path: Path, found: Measured) -> None:
         """Make a file that was made here a whole blob: it is what `found` says."""

@@ -192,6 +192,37 @@ def test_bytes_that_are_no_patch_cost_a_transfer_and_nothing_else(bench: Bench) 
     assert "no patch" in bench.fetcher.patching.failed
 
 
+def test_a_patch_cannot_make_more_than_the_image_that_was_signed(bench: Bench) -> None:
+    one, two = bench.image(1), bench.image(2)
+    bench.fetched(one)
+    lie = bytearray(bench.patch(1, 2))
+    lie[80:88] = (2**32).to_bytes(8, "big")
+    bench.offer(two, bytes(lie), base=1, result=2)
+    assert bench.fetched(two) == len(two.layers[1])
+    assert "it makes 4294967296 bytes" in bench.fetcher.patching.failed
+
+
+def test_an_image_that_is_not_wanted_any_more_is_left_while_a_patch_is_applied(bench: Bench) -> None:
+    class NotWanted(Exception):
+        pass
+
+    one, two = bench.image(1), bench.image(2)
+    bench.fetched(one)
+    patch = bench.patch(1, 2)
+    bench.offer(two, patch, base=1, result=2)
+    bench.fetcher.note([section({"web": {"image": two.image.model_dump()}})])
+
+    def told(done: int, total: int) -> None:
+        if (bench.folder / "images" / "making").exists():
+            raise NotWanted
+
+    with pytest.raises(NotWanted):
+        bench.fetcher.fetch(bench.fetcher.name(two.image), told)
+    assert list((bench.folder / "images" / "making").iterdir()) == []
+    assert bench.fetched(two) == 0  # the patch is still here
+    assert bench.fetcher.patching.saved_bytes > 300_000
+
+
 def test_a_base_that_rotted_is_noticed(bench: Bench) -> None:
     one, two = bench.image(1), bench.image(2)
     bench.fetched(one)
@@ -209,8 +240,9 @@ def test_an_owner_who_wants_patches_only_gets_an_error_and_no_whole_layer(bench:
     bench.fetcher = bench.reborn()
     bench.fetched(one)  # there is no patch to the first
     bench.offer(two, b"no patch" * 50, base=1, result=2)
-    with pytest.raises(PatchFailed, match="takes no whole layer"):
-        bench.fetched(two)
+    for _ in range(2):
+        with pytest.raises(PatchFailed, match="takes no whole layer"):
+            bench.fetched(two)
     assert not bench.holds(two.image)
 
 
