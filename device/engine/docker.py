@@ -32,6 +32,7 @@ from device.engine.listing import UNFINISHED
 from device.engine.logs import Logs
 from device.engine.minder import Minder
 from device.engine.port import (
+    CANNOT,
     Container,
     Details,
     EngineInfo,
@@ -215,7 +216,7 @@ class DockerEngine:
     def _refuse(self, keys: list[str]) -> None:
         if keys:
             kind = self._connection.kind
-            raise EngineRefused("engine_cannot", f"{kind.name} {kind.version} does not carry out {'; '.join(keys)}")
+            raise EngineRefused(CANNOT, f"{kind.name} {kind.version} does not carry out {'; '.join(keys)}")
 
     def _config(self, container: WantedContainer) -> dict[str, Any]:
         client = self._connection.client()
@@ -261,6 +262,8 @@ class DockerEngine:
                 self._minder.release(container_id)
                 self._watch()
             self._connection.client().start(container_id)
+            if self._is_podman:
+                podman.pin_bridges(self._connection, container_id)
 
     def rename(self, container_id: str, name: str) -> None:
         with self._connection.acting():

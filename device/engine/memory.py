@@ -14,6 +14,7 @@ from broker.appspec import Healthcheck, Hook, Restart
 from device.engine import labels
 from device.engine.limits import left_out
 from device.engine.port import (
+    CANNOT,
     Container,
     Details,
     EngineInfo,
@@ -157,7 +158,7 @@ class MemoryEngine:
     def create(self, container: WantedContainer) -> None:
         self._answer("create")
         if keys := left_out(container, "docker", API):
-            raise EngineRefused("engine_cannot", f"memory does not carry out {'; '.join(keys)}")
+            raise EngineRefused(CANNOT, f"memory does not carry out {'; '.join(keys)}")
         if container.image not in self.images:
             raise EngineRefused("not_found", f"no such image: {container.image}")
         if any(seen.name == container.name for seen in self.by_id.values()):

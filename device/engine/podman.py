@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import socket
+import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError
 
+from device.engine import labels
 from device.engine.connection import Connection
 from device.engine.port import EngineRefused
 
 REMOVE_TRIES = 5
 _USING = {"running", "paused", "stopping"}
+_GET_ADDRESS, _SET_ADDRESS = 0x8927, 0x8924  # SIOCGIFHWADDR, SIOCSIFHWADDR
 
 
 def remove(connection: Connection, container_id: str, *, mine: Mapping[str, str]) -> None:
@@ -51,3 +58,25 @@ def check_unused(connection: Connection, network: str) -> None:
 def bridge_of(connection: Connection, network: str) -> str:
     """Return the host interface of a network, which only Podman's own API tells."""
     return str(connection.libpod("GET", f"/networks/{network}/json").json()["network_interface"])
+
+
+def pin_bridges(connection: Connection, container_id: str) -> None:
+    """Let the bridges of the networks that a container is on, if they are ours, keep the hardware addresses they have.
+
+    Before netavark 1.9 a bridge has that of one of its members, and another one when that leaves: then who stays
+    cannot reach its name server nor the world until its ARP entry is found to be stale, half a minute later.
+    """
+    found = connection.client().inspect_container(container_id)["NetworkSettings"].get("Networks") or {}
+    for network in found:
+        told: dict[str, Any] = connection.libpod("GET", f"/networks/{network}/json").json()
+        if labels.DEVICE in (told.get("labels") or {}):
+            with contextlib.suppress(OSError):  # not root, or the bridge is in another namespace: as without us
+                _pin(str(told["network_interface"]))
+
+
+def _pin(bridge: str) -> None:
+    if not Path("/sys/class/net", bridge, "bridge").exists():
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        address = fcntl.ioctl(link, _GET_ADDRESS, struct.pack("40s", bridge.encode()))
+        fcntl.ioctl(link, _SET_ADDRESS, address)

@@ -8,7 +8,7 @@ from typing import Any
 from broker.appspec import Healthcheck
 from device.engine import labels
 from device.engine.docker_spec import docker_mount, tmpfs_options
-from device.engine.port import BindOrVolume, EngineRefused, WantedContainer, WantedNetwork
+from device.engine.port import CANNOT, BindOrVolume, EngineRefused, WantedContainer, WantedNetwork
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
 BRIDGE_CHARS = 15  # what Linux allows
@@ -36,7 +36,7 @@ def _command(test: tuple[str, ...]) -> str:
         return json.dumps(words)
     if len(words) == 1 and len(words[0].split()) == 1:
         return f"CMD {words[0]}"
-    raise EngineRefused("engine_cannot", f"Podman cannot be told a health check whose only word is {words}")
+    raise EngineRefused(CANNOT, f"Podman cannot be told a health check whose only word is {words}")
 
 
 def mounts(container: WantedContainer) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def mounts(container: WantedContainer) -> dict[str, Any]:
 
 def _text(mount: BindOrVolume) -> str:
     if ":" in mount.source + mount.target:
-        raise EngineRefused("engine_cannot", f"Podman cannot be told a mount with a colon: {mount.target}")
+        raise EngineRefused(CANNOT, f"Podman cannot be told a mount with a colon: {mount.target}")
     if mount.type == "volume":
         words = ["nocopy"] if mount.no_copy else []
     else:

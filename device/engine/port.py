@@ -22,6 +22,9 @@ class EngineUnavailable(Passing):
     """The engine did not answer. What runs is unknown."""
 
 
+CANNOT = "engine_cannot"  # the reason where this engine has no way to carry out what was asked, today or tomorrow
+
+
 class EngineRefused(Refused):
     """The engine answered that it will not do this."""
 

@@ -202,7 +202,7 @@ class Apps:
             self._superseded.pop(section.instance, None)
         elif decision.lesson == "bad":
             assert decision.attempt is not None
-            reason = decision.attempt.hook_error or decision.attempt.error
+            reason = decision.attempt.hopeless or decision.attempt.error
             verdict = replace(decision.verdict, message=reason or decision.verdict.message)
             self._journal.note_bad(section, with_last_words(verdict, self._engine))
         else:

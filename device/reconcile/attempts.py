@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from broker.backoff import Backoff
 from broker.messages import AppSection
+from device.engine.port import CANNOT, EngineRefused
 from device.reconcile.execute import HookFailed
 from device.reconcile.steps import Outcome, RunHook, Start, Stop, line
 
@@ -21,7 +22,7 @@ class Attempt:
     failures: int = 0
     error: str = ""
     retry_at: float = 0.0
-    hook_error: str = ""  # a hook that must pass did not: nothing to wait for
+    hopeless: str = ""  # a hook that must pass did not, or this engine cannot do it at all: nothing to wait for
     is_rough: bool = False  # a start was refused: what ran before makes room first
 
     def rests(self, now: float) -> bool:
@@ -41,7 +42,9 @@ class Attempt:
         self.retry_at = now + RETRY.delay_s(self.failures, 1.0)
         self.is_rough = self.is_rough or isinstance(outcome.failed, Start)
         if isinstance(outcome.error, HookFailed) and isinstance(outcome.failed, RunHook):
-            self.hook_error = str(outcome.error)
+            self.hopeless = str(outcome.error)
+        if isinstance(outcome.error, EngineRefused) and outcome.error.reason == CANNOT:
+            self.hopeless = self.error
 
 
 class Attempts:

@@ -132,15 +132,15 @@ class Hands:
 
     def __init__(self, width: int = WIDTH) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()  # bounded by the plans
-        self._threads = [threading.Thread(target=self._work, name=f"step-{n}", daemon=True) for n in range(width)]
+        self.threads = [threading.Thread(target=self._work, name=f"step-{n}", daemon=True) for n in range(width)]
 
     def start(self) -> None:
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
     def stop(self) -> None:
         """Let the threads end after what they do now; daemons, so that no call of an engine holds the process."""
-        for _ in self._threads:
+        for _ in self.threads:
             self._tasks.put(None)
 
     def spawn(self, task: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ class Decision:
         """Return what is to be remembered of a release on trial: good, bad, paused, or nothing yet."""
         if not self.is_on_trial or self.attempt is None:
             return ""
-        if self.attempt.hook_error:
+        if self.attempt.hopeless:
             return "bad"
         return {"good": "good", "bad": "bad", "paused": "paused", "pending": ""}[self.verdict.state]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -121,3 +122,20 @@ def test_the_host_interface_of_a_network_is_told(real: Bench) -> None:
     (networks, _) = real.engine.resources()
     assert real.engine.bridge_of(networks[0].name) in psutil.net_if_addrs()
     assert real.engine.bridge_of("nowhere") is None
+
+
+def test_the_bridge_of_a_network_keeps_its_hardware_address_when_a_container_leaves_it(on_podman: Bench) -> None:
+    app = on_podman.app(
+        {name: {"networks": {"default": {}}} for name in ("web", "a", "b", "c")}, networks={"default": {}}
+    )
+    on_podman.up(app)
+    assert isinstance(on_podman.engine, DockerEngine)
+    containers = {each.service: each.id for each in on_podman.engine.containers()}
+    for container in containers.values():
+        on_podman.engine.start(container)
+    bridge = Path("/sys/class/net", on_podman.engine.bridge_of(app.networks[0].name) or "")
+    address = (bridge / "address").read_text()
+    assert (bridge / "addr_assign_type").read_text().strip() == "3"  # set on purpose, not taken from a member
+    for service in ("a", "b", "c"):
+        on_podman.engine.remove(containers[service])
+        assert (bridge / "address").read_text() == address
