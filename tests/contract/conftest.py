@@ -9,7 +9,6 @@ import pytest
 from tests.harness.engine import docker_client, push_image, registry, remove_images
 from tests.harness.engine_bench import CHECK_LINE, KINDS, REAL, REPOSITORY, Images, bench_of
 from tests.harness.engine_bench import Bench as EngineBench
-from tests.harness.podman import podman_service
 from tests.harness.telemetry import Bench, running
 
 
@@ -31,13 +30,6 @@ def engine_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
         )
         remove_images(client, address)
     client.close()
-
-
-@pytest.fixture(scope="session")
-def podman() -> Iterator[str]:
-    """The address of a Podman of this run's own."""
-    with podman_service() as url:
-        yield url
 
 
 @pytest.fixture(params=KINDS)

@@ -17,7 +17,7 @@ from device.platform.display import Places
 from device.platform.services import Platform
 from device.reconcile.wanted import Place, wanted
 from device.telemetry.accounts import lock_key_of
-from tests.harness.apps import section, service
+from tests.harness.apps import HOST, PYTHON, section, service
 from tests.harness.engine import device_engine, docker_client, push_image, registry, remove_images
 from tests.harness.servers import ROOT, wait_until
 from tests.harness.telemetry import Bench, platform
@@ -25,13 +25,6 @@ from tests.harness.x11 import CLIENT, XServer, cookies
 
 REPOSITORY = "oaaaaaaaaaaa/aaaaaaaaaaaa/web"
 SH = ["/bin/busybox", "sh", "-c"]
-# The machine's own Python, so that an image need not hold one.
-HOST = [
-    {"type": "bind", "source": path, "target": path, "read_only": True}
-    for path in ("/usr", "/lib", "/lib64", "/etc/alternatives")
-    if Path(path).exists()
-]
-PYTHON = ["/usr/bin/python3", "-c"]
 ASK_REDIS = r"""
 import os, socket, sys
 with socket.socket(socket.AF_UNIX) as redis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from broker.appspec import AppSpec
@@ -17,17 +18,30 @@ DIGEST = "sha256:" + "1" * 64
 OTHER_DIGEST = "sha256:" + "2" * 64
 PLACE = Place(device="daaaaaaaaaaa", registry="127.0.0.1:5000", intake={})
 
+# The machine's own Python, so that an image need not hold one.
+HOST = [
+    {"type": "bind", "source": path, "target": path, "read_only": True}
+    for path in ("/usr", "/lib", "/lib64", "/etc/alternatives")
+    if Path(path).exists()
+]
+PYTHON = ["/usr/bin/python3", "-c"]
+
 
 def service(name: str = "web", *, digest: str = DIGEST, **keys: Any) -> dict[str, Any]:
     return {"image": {"repository": f"oaaaaaaaaaaa/aaaaaaaaaaaa/{name}", "digest": digest}} | keys
 
 
 def section(
-    services: Mapping[str, Any], *, name: str = "hello", instance: str = "iaaaaaaaaaaa", **keys: Any
+    services: Mapping[str, Any],
+    *,
+    name: str = "hello",
+    instance: str = "iaaaaaaaaaaa",
+    in_spec: Mapping[str, Any] | None = None,
+    **keys: Any,
 ) -> AppSection:
-    """Return a section with the digest that fits it."""
+    """Return a section with the digest that fits it. `in_spec` are keys of the AppSpec that sections have as well."""
     top = {key: keys.pop(key) for key in ("networks", "volumes") if key in keys}
-    spec = AppSpec.model_validate({"name": name, "services": services} | top)
+    spec = AppSpec.model_validate({"name": name, "services": services} | top | dict(in_spec or {}))
     made = AppSection(instance=instance, name=name, app="aaaaaaaaaaaa", release=spec.digest, spec=spec, **keys)
     return made.model_copy(update={"digest": made.computed_digest()})
 
