@@ -1,0 +1,99 @@
+"""How what runs is kept as it should be, on each real engine, whatever people, crashes and engines do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.harness.islet import Islet
+
+SH = ["/bin/busybox", "sh", "-c"]
+PAIR: dict[str, Any] = {"db": {}, "web": {"depends_on": {"db": {}}}}
+
+
+def kill(place: Islet, slot: str) -> None:
+    """Kill the process of a container, as the kernel does when memory is short."""
+    with place.client() as engine:
+        os.kill(engine.inspect_container(place.ids()[slot])["State"]["Pid"], signal.SIGKILL)
+
+
+def test_what_was_stopped_or_removed_by_hand_is_there_again(place: Islet) -> None:
+    place.settle(place.release(PAIR))
+    before = place.ids()
+    with place.client() as engine:
+        engine.stop(before["web"], timeout=3)
+        place.until(lambda: place.ids().get("web") == before["web"], "the stopped container runs again")
+        engine.remove_container(before["web"], force=True)
+    place.until(lambda: place.ids().get("web", before["web"]) != before["web"], "another one has taken its place")
+    place.until(lambda: place.state() == "converged", "all is well")
+    assert place.ids()["db"] == before["db"]
+
+
+def test_a_network_that_was_deleted_by_hand_with_who_was_on_it_is_made_anew(place: Islet) -> None:
+    place.settle(place.release(PAIR))
+    with place.client() as engine:
+        for container in place.ids().values():
+            engine.remove_container(container, force=True)
+        for network in place.engine.resources()[0]:
+            engine.remove_network(network.id)
+    place.until(lambda: sorted(place.containers()) == ["db", "web"] and place.state() == "converged", "all is back")
+
+
+def test_a_container_that_was_renamed_or_paused_by_hand_is_put_right(place: Islet) -> None:
+    place.settle(place.release({"web": {}}))
+    name = place.containers()["web"].name
+    with place.client() as engine:
+        engine.rename(place.ids()["web"], f"{name}.by-hand")
+        place.until(lambda: place.containers()["web"].name == name, "it has its name again")
+        engine.pause(place.ids()["web"])
+    place.until(lambda: place.state() == "converged" and "web" in place.containers(), "it goes on")
+
+
+def test_restart_policies_are_kept(place: Islet) -> None:
+    once = [*SH, "/bin/busybox sleep 0.2; exit 0"]
+    services: dict[str, Any] = {
+        "always": {"restart": {"policy": "always"}},
+        "task": {"command": once, "restart": {"policy": "no"}},
+        "tried": {"command": once, "restart": {"policy": "on-failure", "retries": 2}},
+    }
+    place.settle(place.release(services))
+    assert sorted(place.containers()) == ["always"]  # both tasks have ended well, and are not done again
+    known = place.all_ids()
+    kill(place, "always")
+    place.until(lambda: place.state() != "converged" or not place.ids(), "the fall was seen")
+    place.until(lambda: place.state() == "converged" and "always" in place.ids(), "it runs again")
+    assert place.all_ids() == known
+
+
+def test_a_task_that_fails_is_tried_as_often_as_it_says(place: Islet) -> None:
+    task = {"command": [*SH, "echo again >>/data/tries; exit 4"], "restart": {"policy": "on-failure", "retries": 2}}
+    mounts = {"mounts": [{"type": "volume", "source": "data", "target": "/data"}]}
+    place.settle(place.release({"task": task | mounts, "web": mounts}, volumes={"data": {}}), "failed")
+    assert "service task is exited with code 4" in place.message()
+    assert place.inside("web", "/bin/busybox wc -l </data/tries") == "3"
+
+
+def test_a_release_that_crashes_again_and_again_is_slowed_down_and_a_fix_gets_through_at_once(
+    place: Islet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.reconcile.health.CRASH_LOOP_S", 3.0)
+    place.want(place.release({"web": {"command": [*SH, "exit 5"]}}))
+    place.until(lambda: place.state() == "failed", "it is given up")
+    assert "restarts)" in place.message()
+    place.settle(place.release({"web": {}}))
+    assert place.conditions() == {"Healthy": ""}
+
+
+def test_a_release_that_crashes_again_and_again_makes_room_for_the_one_that_worked(
+    place: Islet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.reconcile.health.CRASH_LOOP_S", 3.0)
+    place.settle(place.release({"web": {}}))
+    before = place.ids()
+    place.want(place.release({"web": {"command": [*SH, "echo no sail; exit 5"]}}))
+    place.until(lambda: "went back" in place.message(), "the app went back")
+    assert place.ids() == before
+    assert "no sail" in place.message()  # its last words
