@@ -45,6 +45,9 @@ class BundledBlobs:
 
     # --- as a place that images come from
 
+    def has(self, digest: str) -> bool:
+        return digest in self.blobs
+
     def manifest(self, repository: str, digest: str, *, size_max: int) -> bytes:
         return self._small(digest, size_max)
 

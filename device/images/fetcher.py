@@ -221,7 +221,8 @@ class Fetcher:
         """Have the blobs of some layers, each with its diff id; by patches where these are smaller."""
         lacks = self._lacks(layers)
         unpacked_bytes = max(0, image.unpacked_bytes - sum(held.values()))
-        chosen = {each.lack.blob.digest: each for each in self.patching.chosen(image, lacks, to_unpack=unpacked_bytes)}
+        remote = [lack for lack in lacks if not self._sources.is_bundled(lack.blob.digest)]
+        chosen = {each.lack.blob.digest: each for each in self.patching.chosen(image, remote, to_unpack=unpacked_bytes)}
         whole = [lack for lack in lacks if lack.blob.digest not in chosen]
         to_move = sum(lack.missing_bytes for lack in whole)
         to_store = to_move + sum(each.room_bytes for each in chosen.values())

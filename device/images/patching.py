@@ -187,7 +187,7 @@ class Patching:
 
     def _patches(self, image: Image, bases: Mapping[str, Base]) -> list[Patch]:
         tag = referrers_tag(image.digest)
-        index = self._sources.home.manifest(image.repository, tag, size_max=MANIFEST_BYTES_MAX)
+        index = self._sources.listing(image.repository, tag, size_max=MANIFEST_BYTES_MAX)
         useful = [each for each in parse_referrers(index) if each.bases & bases.keys()]
         found: list[Patch] = []
         for each in useful[-ARTIFACTS_MAX:]:

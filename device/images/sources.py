@@ -41,6 +41,12 @@ class Place(Protocol):
     def interrupt(self) -> None: ...
 
 
+class Bundled(Place, Protocol):
+    """A place that can tell at once what it has."""
+
+    def has(self, digest: str) -> bool: ...
+
+
 class Sources:
     """The registry and what is nearer. Any thread may use it; `use_mirrors` says which mirrors there are."""
 
@@ -52,7 +58,7 @@ class Sources:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._mirrors: dict[str, Registry] = {}
-        self._bundle: Place | None = None
+        self._bundle: Bundled | None = None
         self._aside: dict[str, float] = {}
         self._doubted: set[str] = set()  # blobs that came wrong while mirrors were asked
         self._interrupts = 0
@@ -70,7 +76,7 @@ class Sources:
         for mirror in left:
             mirror.interrupt()
 
-    def use_bundle(self, bundle: Place | None) -> None:
+    def use_bundle(self, bundle: Bundled | None) -> None:
         """Ask this one before all others; what waits for the registry's link asks again at once."""
         with self._lock:
             self._bundle, self.bundle_wrong = bundle, ""
@@ -83,6 +89,15 @@ class Sources:
     def has_mirrors(self) -> bool:
         with self._lock:
             return bool(self._mirrors)
+
+    def is_bundled(self, digest: str) -> bool:
+        """Return whether a bundle in use has a blob: then it costs no link at all."""
+        with self._lock:
+            return self._bundle is not None and digest not in self._doubted and self._bundle.has(digest)
+
+    def listing(self, repository: str, tag: str, *, size_max: int) -> bytes:
+        """Return what the registry has under a tag; nobody else can vouch for it."""
+        return self._metered(lambda: self.home.manifest(repository, tag, size_max=size_max))
 
     def manifest(self, repository: str, digest: str, *, size_max: int) -> bytes:
         """Return the bytes under a manifest's digest; what the registry itself sends is unchecked."""
@@ -162,11 +177,15 @@ class Sources:
             if digest_of(data) == digest:
                 return data
             self._set_aside(name, WRONG_ASIDE_S, "it sent other bytes than asked for")
+        return self._metered(lambda: ask(self.home))
+
+    def _metered(self, ask: Callable[[], bytes]) -> bytes:
+        """Return what the registry sends, counted and allowed by the link policy."""
         if self._meter is None:
-            return ask(self.home)
+            return ask()
         granted, data = self._meter.take(SMALL_BYTES), b""
         try:
-            data = ask(self.home)
+            data = ask()
         finally:
             self._meter.settle(max(0, granted - len(data)))
         return data

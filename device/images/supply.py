@@ -20,7 +20,7 @@ from device.images.meter import Meter
 from device.images.patching import Patching
 from device.images.ports import kept_port
 from device.images.source import Registry
-from device.images.sources import Place, Sources
+from device.images.sources import Bundled, Sources
 from device.images.store import Store
 from device.images.tokens import Tokens
 from device.images.transfer import Progress
@@ -104,7 +104,7 @@ class Supply:
         self.sources.use_mirrors(() if link is None else link.mirrors)
         self.meter.follow(None if link is None or link == LinkPolicy(mirrors=link.mirrors) else link)
 
-    def use_bundle(self, bundle: Place | None) -> None:
+    def use_bundle(self, bundle: Bundled | None) -> None:
         """Have images come from a bundle first; None when it is gone."""
         self.sources.use_bundle(bundle)
 

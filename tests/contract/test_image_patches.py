@@ -291,9 +291,8 @@ def test_without_room_to_apply_the_layer_is_fetched(bench: Bench) -> None:
 def test_a_list_of_patches_that_is_none_is_done_without(bench: Bench, index: bytes) -> None:
     class Home:
         has_mirrors = False
-        home = property(lambda self: self)
 
-        def manifest(self, repository: str, reference: str, *, size_max: int) -> bytes:
+        def listing(self, repository: str, tag: str, *, size_max: int) -> bytes:
             return index
 
     one = bench.image(1)

@@ -6,6 +6,7 @@ All the time its link is cut; while it applies, the cloud with its registry does
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Island:
         """Push and deploy a release whose page says this, from an image with a layer of its own."""
         folder = hello_folder(self.folder / "hello")
         with (folder / "web.sh").open("a") as script:
-            script.write(f"# {greeting}\n")
+            script.write(f"# {greeting} {secrets.token_hex(40_000)}\n")  # enough to look for a patch, if one could
         variables = {"GREETING": greeting, "REVISION": greeting, "HELLO_PORT": str(self.stage.page_port)}
         self.stage.cli("app", "push", str(folder), environment=variables)
         self.stage.cli("deploy", "hello")
