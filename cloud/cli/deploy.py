@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -59,7 +61,7 @@ def deploy(
         count = f"{len(deployed.devices)} device{'' if len(deployed.devices) == 1 else 's'}"
         say_now(f"deployment {deployed.deployment}: {app} {short(deployed.release)} to {count} of fleet {fleet}")
     if wait:
-        _watch(context, deployed.deployment, timeout_s=timeout_s, as_json=as_json)
+        _watch(context, deployed.deployment, deployed.instance, timeout_s=timeout_s, as_json=as_json)
     elif as_json:
         say_json(deployed.plain())
 
@@ -78,17 +80,25 @@ def _plan(context: typer.Context, body: dict[str, Any], *, as_json: bool) -> Non
     note(f"{planned.app} {short(planned.release)} to fleet {planned.fleet}: nothing was changed")
 
 
-def _watch(context: typer.Context, deployment: str, *, timeout_s: float, as_json: bool) -> NoReturn:
+def _watch(context: typer.Context, deployment: str, instance: str, *, timeout_s: float, as_json: bool) -> NoReturn:
     """Show the devices of a deployment until it is decided; exit with the code that says how."""
     from cloud.cli.connect import connected
     from cloud.cli.ending import OUTCOMES, ending
     from cloud.cli.wait import wait
 
     here = around(context)
-    tell = _silent if as_json else say_now
+    wait_for = functools.partial(wait, deployment=deployment, timeout_s=timeout_s, clock=here.clock, pause=here.pause)
     try:
         with connected(context) as client:
-            waited = wait(client, deployment, timeout_s=timeout_s, clock=here.clock, pause=here.pause, tell=tell)
+            if as_json:
+                waited = wait_for(client, tell=_silent)
+            elif sys.stdout.isatty() and sys.stderr.isatty():
+                from cloud.cli.bars import bars
+
+                with bars(client, instance) as shown:
+                    waited = wait_for(client, tell=shown.tell, show=shown.show)
+            else:
+                waited = wait_for(client, tell=say_now)
     except KeyboardInterrupt:
         note("not watched any longer; the deployment itself goes on")
         raise

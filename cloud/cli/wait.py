@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from broker.clock import Clock
 from broker.errors import Passing
-from cloud.cli.answers import Deployment
+from cloud.cli.answers import Deployment, Target
 from cloud.cli.client import Client
 from cloud.cli.verdict import Verdict, changed, judged
 
@@ -32,8 +32,9 @@ def wait(
     clock: Clock,
     pause: Callable[[float], None],
     tell: Callable[[str], None],
+    show: Callable[[Sequence[Target]], None] = lambda targets: None,
 ) -> Waited:
-    """Return when the deployment is decided or time is up; `tell` gets a line for each change.
+    """Return when the deployment is decided or time is up; `tell` gets a line for each change, `show` what there is.
 
     Raises `Passing` when the cloud answers not even once in that time.
     """
@@ -49,6 +50,7 @@ def wait(
         if found is not None:
             for line in changed(seen.devices if seen else (), found.devices):
                 tell(line)
+            show(found.devices)
             seen = found
             verdict = judged(found.devices)
             if verdict.outcome != "going" or clock.monotonic() >= until:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -58,3 +62,39 @@ def test_an_update_waits_for_its_budget_and_comes_when_there_is_one(mirrored: tu
     stage.cli("fleet", "link", "default", "--bytes-per-day", "none")
     stage.settle("two")
     assert "day_bytes" not in stage.show()["status"]["link"]
+
+
+def on_a_terminal(stage: Stage, *arguments: str) -> tuple[int, str]:
+    """Run a command of `skerry` on a terminal; return its exit code and all that it wrote."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloud.cli.main", *arguments],
+        env=os.environ | {"SKERRY_HOME": str(stage.folder / "home"), "TERM": "xterm", "COLUMNS": "120"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    written = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the last one has closed it
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(master)
+    return process.wait(60), written.decode()
+
+
+def test_on_a_terminal_wait_shows_what_is_on_its_way_and_ends_as_ever(mirrored: tuple[Stage, str]) -> None:
+    stage, _ = mirrored
+    variables = {"GREETING": "three", "HELLO_PORT": str(stage.page_port)}
+    stage.cli("app", "push", str(stage.folder / "hello"), environment=variables)
+    code, written = on_a_terminal(stage, "deploy", "hello", "--wait")
+    assert code == 0, written
+    assert "0 of 1 converged" in written
+    assert "pump-1  converged" in written
+    done = stage.cli.run("deploy", "hello", "--wait")
+    assert "of 1 converged" not in done.stdout + done.stderr
