@@ -53,7 +53,9 @@ RELEASES_KEPT = 4  # of an app, the newest, beside the deployed ones: only their
 BASES_MAX = 3  # images from which patches to one are made
 APP_BYTES_MAX = 1024**3  # of all patches of an app; beyond, the oldest go
 LAYER_MIN = 16 * 1024  # as pushed: below, asking for a patch costs as much as it saves
-LAYER_MAX = 2 * 1024**3  # of a tar: two of them lie on the disk meanwhile
+LAYER_MAX = 2 * 1024**3  # of a tar
+BASES_BYTES_MAX = 4 * 1024**3  # of the tars of one image that lie on the disk meanwhile; one more may begin before
+DISK_RESERVE = 1024**3
 WORTH = 0.8  # of the blob as pushed: a patch that is larger than so much of it is not kept
 MAKING_BYTES_MAX = 1024**3
 MAKING_S_MAX = 600.0
@@ -182,15 +184,17 @@ class Patcher:
     def _make(self, app: str, image: Image, base: Image, stopping: threading.Event) -> None:
         began = self._clock.monotonic()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700, parents=True)
         try:
+            self._folder.mkdir(mode=0o700, parents=True)
             found = self._patches(image, base, stopping)
+            artifact = self._stored(image, found) if found else ""
         except Refused as error:
             log.warning("no patches from %s to %s: %s", base.digest, image.digest, error)
-            found = []
+            found, artifact = [], ""
+        except OSError as error:
+            raise Passing(f"no place to make patches in {self._folder}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-        artifact = self._stored(image, found) if found else ""
         made = Made(
             repository=image.repository,
             image=image.digest,
@@ -214,7 +218,10 @@ class Patcher:
         changed = [layer for layer in layers if layer.diff_id not in had and layer.blob.size >= LAYER_MIN]
         if not changed or not had - here:
             return []
-        bases = [self._unpacked(base, layer) for layer in known if layer.diff_id not in here]
+        bases: list[_Unpacked] = []
+        for layer in known:
+            if layer.diff_id not in here and sum(each.path.stat().st_size for each in bases) < BASES_BYTES_MAX:
+                bases.append(self._unpacked(base, layer))
         found = []
         for layer in changed:
             new = self._unpacked(image, layer)
@@ -245,13 +252,11 @@ class Patcher:
         with self._registry.blob(image.repository, layer.blob.digest, now_s=self._now_s) as chunks:
             if chunks is None:
                 raise Refused("missing_image", f"layer {layer.blob.digest} is gone")
-            try:
-                with path.open("wb") as file:
-                    for piece in unpacked(chunks, size_max=LAYER_MAX):
-                        found.update(piece)
-                        size += file.write(piece)
-            except OSError as error:
-                raise Passing(f"no place for {path}: {error.strerror}") from error
+            room = shutil.disk_usage(self._folder).free - DISK_RESERVE  # the database lies there too
+            with path.open("wb") as file:
+                for piece in unpacked(chunks, size_max=max(0, min(LAYER_MAX, room))):
+                    found.update(piece)
+                    size += file.write(piece)
         if f"sha256:{found.hexdigest()}" != layer.diff_id:
             raise Refused("bad_image", f"layer {layer.blob.digest} is not {layer.diff_id}")
         with path.open("rb") as file:
@@ -282,10 +287,9 @@ class Patcher:
         data = self._registry.manifest(image.repository, image.digest, now_s=self._now_s)
         if data is None:
             raise Passing(f"{image.repository}@{image.digest} is gone")
-        empty = self._folder.with_name(self._folder.name + ".empty")
+        empty = self._folder / "empty"
         empty.write_bytes(EMPTY)
         self._registry.put_blob(image.repository, digest(EMPTY), empty, now_s=self._now_s)
-        empty.unlink()
         made = patches_manifest(Blob(digest=image.digest, size=len(data)), found)
         self._registry.put_manifest(image.repository, digest(made), MANIFEST_TYPE, made, now_s=self._now_s)
         bases = frozenset(patch.base for patch in found)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from broker.appspec import AppSpec
 from broker.canonical import canonical, digest
 from broker.clock import SystemClock
+from broker.errors import Passing
 from broker.ids import new_id
 from broker.oci import Patch, parse_patches, parse_referrers, referrers_tag
 from broker.patches import applied, read_head
@@ -156,6 +157,22 @@ def test_a_patch_that_saves_nothing_is_not_kept(bench: Bench) -> None:
     bench.push(other)
     assert bench.found(other) == []
     assert bench.rows() == 1  # so it is not tried again
+
+
+def test_on_a_full_disk_nothing_is_made_and_nothing_filled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patcher, "DISK_RESERVE", 10**18)
+    bench.push(bench.image(tar(1)))
+    two = bench.image(tar(2))
+    bench.push(two)
+    assert bench.found(two) == []
+    assert not bench.folder.exists()
+
+
+def test_a_folder_that_cannot_be_had_is_a_passing_error(bench: Bench) -> None:
+    bench.push(bench.image(tar(1)))
+    bench.folder.write_text("in the way")
+    with pytest.raises(Passing, match="no place to make patches"):
+        bench.push(bench.image(tar(2)))
 
 
 def test_a_making_that_fails_is_no_error_and_no_patch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
