@@ -67,6 +67,13 @@ def test_one_that_was_not_copied_whole_is_refused(end: int) -> None:
         contents_of(made()[:-end])
 
 
+def test_a_file_that_ends_in_the_middle_is_named() -> None:
+    data = made()
+    whole = contents_of(data)
+    with pytest.raises(Refused, match=f"in the middle of 'blobs/sha256/{'1' * 64}'"):
+        contents_of(data[: whole.blobs[BLOB].offset + 699])
+
+
 BAD = {
     "nothing": (b"", "not copied whole"),
     "no file": (bytes(2 * BLOCK), "it is empty"),

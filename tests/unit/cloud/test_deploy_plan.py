@@ -32,8 +32,9 @@ def services(found: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_a_layer_that_several_images_share_moves_once() -> None:
-    found = plan(spec(web={"image": A}, api={"image": B}))
+    found = plan(spec(web={"image": A, "unpacked": 1100}, api={"image": B, "unpacked": 1200}), free=10_000)
     assert found["bytes"] == {"present": 0, "layers": 1300, "delta": None}
+    assert found["disk_after_bytes"] == 10_000 - 1300 - 1300  # and lies unpacked once
     assert services(found) == {"starts": ["api", "web"]}
 
 
