@@ -21,6 +21,7 @@ from broker.policy import Grants, Policy
 RANGES_MAX = 32
 MIRRORS_MAX = 8
 TRUST_CHAIN_MAX = 16
+RETIRED = "Retired"  # the condition of a device that has wiped what it was told to; its reason says what
 PLAN_LINES_MAX = 64  # of one app: three lines a service cover twenty services; the rest is counted in the last line
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]

@@ -67,7 +67,7 @@ class Adopter:
             era=message.era,
             generation=message.generation,
             digest=opened.digest,
-            content=content(message.apps, message.link),
+            content=content(message.apps, message.link, message.retire),
             envelope=envelope,
             issued_ms=message.issued_ms,
             store="",  # of an incarnation before this one

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from broker.appspec import AppSpec
 from broker.canonical import digest_of
 from broker.ids import DeviceRef
-from broker.messages import AppSection, DesiredState, LinkPolicy
+from broker.messages import AppSection, DesiredState, LinkPolicy, Retire
 from broker.policy import Grants
 from cloud.store.rows import Instance
 
@@ -22,6 +23,19 @@ class Placed:
     instance: Instance
     name: str
     spec: AppSpec
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one device. One that is to go runs nothing."""
+
+    apps: tuple[AppSection, ...]
+    link: LinkPolicy | None
+    retire: Retire | None = None
+
+    @cached_property
+    def content(self) -> str:
+        return content(self.apps, self.link, self.retire)
 
 
 def section(placed: Placed) -> AppSection:
@@ -45,12 +59,17 @@ def sections(fleet: Iterable[Placed]) -> tuple[AppSection, ...]:
     return tuple(section(placed) for placed in sorted(fleet, key=lambda placed: placed.instance.instance))
 
 
-def content(apps: Sequence[AppSection], link: LinkPolicy | None) -> str:
+def content(apps: Sequence[AppSection], link: LinkPolicy | None, retire: Retire | None = None) -> str:
     """Return the digest of what is asked for, whatever generation asks for it."""
     asked = [app.digest or app.computed_digest() for app in apps]
-    if link is None:
+    if link is None and retire is None:
         return digest_of(asked)
-    return digest_of({"apps": asked, "link": link.model_dump(mode="json", exclude_none=True)})
+    parts: dict[str, object] = {"apps": asked}
+    if link is not None:
+        parts["link"] = link.model_dump(mode="json", exclude_none=True)
+    if retire is not None:
+        parts["retire"] = retire.wipe
+    return digest_of(parts)
 
 
 def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:
@@ -63,9 +82,14 @@ def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:
     return 1 + max(stored, believed)
 
 
-def state(
-    device: DeviceRef, apps: tuple[AppSection, ...], link: LinkPolicy | None, *, era: int, generation: int, now_ms: int
-) -> DesiredState:
+def state(device: DeviceRef, asked: Asked, *, era: int, generation: int, now_ms: int) -> DesiredState:
     return DesiredState(
-        org=device.org, device=device.device, era=era, generation=generation, issued_ms=now_ms, apps=apps, link=link
+        org=device.org,
+        device=device.device,
+        era=era,
+        generation=generation,
+        issued_ms=now_ms,
+        apps=asked.apps,
+        link=asked.link,
+        retire=asked.retire,
     )

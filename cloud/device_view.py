@@ -68,6 +68,7 @@ def _view(
         "status_at_ms": reported.received_ms if reported else None,
         "streams": [_stream(cursor) for cursor in streams],
         "contested": seen.contested,
+        "retire": device.retire,
     }
 
 

@@ -30,12 +30,13 @@ class Household:
     def at_end(self, call: Callable[[], None]) -> None:
         self._stack.callback(call)
 
-    def child(self, program: Program) -> None:
-        """Start a server program; return when it is ready."""
+    def child(self, program: Program) -> Child:
+        """Start a server program; return it when it is ready."""
         child = Child(program)
         child.start()
         log.info("%s is up (process %s)", program.name, child.pid)
         self._stack.callback(child.stop)
+        return child
 
     def thread(
         self, name: str, body: Callable[[threading.Event], None], *, wake: Callable[[], None] = lambda: None

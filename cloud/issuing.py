@@ -11,10 +11,11 @@ from broker.channels import DESIRED
 from broker.codec import pack, seal_payload
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import AppSection, LinkPolicy
+from broker.messages import AppSection, LinkPolicy, Retire
 from broker.signing import Signer
-from cloud.desired import Placed, content, next_generation, sections, state
+from cloud.desired import Asked, Placed, next_generation, sections, state
 from cloud.store import apps, desired, instances, links, presence, releases
+from cloud.store import devices as devices_store
 from cloud.store.database import Connection
 
 
@@ -45,13 +46,12 @@ class Issuer:
         `anew` issues the same content again. Raises `Refused` (`desired_too_large`) when it cannot travel.
         """
         newest = desired.newest(tx, device.device)
-        link = policy_of(links.of_devices(tx, [device.device]).get(device.device, {}))
-        asked = content(wanted, link)
-        if newest is not None and newest.content == asked and newest.era == self._era and not anew:
+        asked = _asked(tx, [device.device], wanted)[device.device]
+        if newest is not None and newest.content == asked.content and newest.era == self._era and not anew:
             return newest
         stored = newest.generation if newest is not None and newest.era == self._era else 0
         generation = next_generation(self._era, stored, presence.get(tx, device.device).reported)
-        row = self._sealed(device, wanted, link, generation=generation, asked=asked, now_ms=now_ms)
+        row = self._sealed(device, asked, generation=generation, now_ms=now_ms)
         desired.add(tx, row)
         return row
 
@@ -64,36 +64,22 @@ class Issuer:
         """
         names = [device.device for device in devices]
         held, claimed = desired.newest_of(tx, names), presence.reported_of(tx, names)
-        settings = links.of_devices(tx, names)
-        asked_with: dict[LinkPolicy | None, str] = {}
+        asked = _asked(tx, names, wanted)
         made = list[desired.Desired]()
         for device in devices:
-            link = policy_of(settings.get(device.device, {}))
-            if link not in asked_with:
-                asked_with[link] = content(wanted, link)
-            asked = asked_with[link]
             newest = held.get(device.device)
             is_ours = newest is not None and newest.era == self._era
-            if newest is not None and is_ours and newest.content == asked:
+            if newest is not None and is_ours and newest.content == asked[device.device].content:
                 continue
             stored = newest.generation if newest is not None and is_ours else 0
             generation = next_generation(self._era, stored, claimed.get(device.device, (0, 0)))
-            made.append(self._sealed(device, wanted, link, generation=generation, asked=asked, now_ms=now_ms))
+            made.append(self._sealed(device, asked[device.device], generation=generation, now_ms=now_ms))
         desired.add_all(tx, made)
         held |= {row.device: desired.Issued(row.device, row.era, row.generation, row.content) for row in made}
         return [held[name] for name in names]
 
-    def _sealed(
-        self,
-        device: DeviceRef,
-        wanted: tuple[AppSection, ...],
-        link: LinkPolicy | None,
-        *,
-        generation: int,
-        asked: str,
-        now_ms: int,
-    ) -> desired.Desired:
-        message = state(device, wanted, link, era=self._era, generation=generation, now_ms=now_ms)
+    def _sealed(self, device: DeviceRef, asked: Asked, *, generation: int, now_ms: int) -> desired.Desired:
+        message = state(device, asked, era=self._era, generation=generation, now_ms=now_ms)
         try:
             payload = pack(DESIRED, message)
             envelope = seal_payload(DESIRED, device, payload, self._signer)
@@ -106,11 +92,25 @@ class Issuer:
             era=self._era,
             generation=generation,
             digest=digest(payload),
-            content=asked,
+            content=asked.content,
             envelope=envelope,
             issued_ms=now_ms,
             store=self._store,
         )
+
+
+def _asked(tx: Connection, names: Sequence[str], wanted: tuple[AppSection, ...]) -> dict[str, Asked]:
+    """Return what is asked of each device; equal parts are one object, whose digest is computed once."""
+    settings, leaving = links.of_devices(tx, names), devices_store.retiring(tx, names)
+    kinds: dict[tuple[LinkPolicy | None, str | None], Asked] = {}
+    asked = {}
+    for name in names:
+        link, wipe = policy_of(settings.get(name, {})), leaving.get(name)
+        if (link, wipe) not in kinds:
+            retire = None if wipe is None else Retire.model_validate({"wipe": wipe})
+            kinds[link, wipe] = Asked(wanted if retire is None else (), link, retire)
+        asked[name] = kinds[link, wipe]
+    return asked
 
 
 def policy_of(settings: links.Settings) -> LinkPolicy | None:

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -73,6 +74,17 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+@dataclass(frozen=True)
+class RevocationList:
+    """What the list on disk says."""
+
+    serials: frozenset[int]
+    made: dt.datetime
+
+    def age_s(self, now: dt.datetime) -> float:
+        return (now - self.made).total_seconds()
+
+
 class Pki:
     """The authorities and the files that servers and services read."""
 
@@ -84,9 +96,26 @@ class Pki:
         """Return the device's certificate as PEM."""
         return _pem(self.devices.issue(public, device.cn, now=now))
 
-    def renew_files(self, host: str, *, now: dt.datetime) -> None:
+    def revocation_list(self) -> RevocationList | None:
+        """Return what the list on disk says; None when there is none of ours."""
+        try:
+            listed = x509.load_pem_x509_crl(self.device_crl.read_bytes())
+            if not listed.is_signature_valid(self.devices.certificate.public_key()):  # type: ignore[arg-type]
+                return None
+        except (FileNotFoundError, ValueError, UnsupportedAlgorithm):
+            return None
+        serials = frozenset(entry.serial_number for entry in listed)
+        return RevocationList(serials, listed.last_update_utc + BACKDATED)
+
+    def write_revocations(self, serials: Iterable[int], *, now: dt.datetime) -> None:
+        """Write the revocation list. What was on it stays: a database from a backup must not let anybody in again."""
+        listed = self.revocation_list()
+        all_serials = frozenset(serials) | (listed.serials if listed is not None else frozenset())
+        write_durably(self.device_crl, self.devices.revocations(sorted(all_serials), now=now))
+
+    def renew_files(self, host: str, *, now: dt.datetime, revoked: Iterable[int] = ()) -> None:
         """Write the revocation list anew, and the server's and services' certificates where missing or unfit."""
-        write_durably(self.device_crl, self.devices.revocations((), now=now))
+        self.write_revocations(revoked, now=now)
         hosts = tuple(dict.fromkeys(("localhost", "127.0.0.1", host)))
         if not _covers(self.certificate("server"), hosts, now):
             self._renew("server", "skerry-cloud", self.servers, hosts, now)
@@ -135,6 +164,11 @@ def read_request(pem: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise Refused("bad_csr", "the key of a certificate request must be of the curve P-256")
     return public
+
+
+def serial_of(certificate: str) -> int:
+    """Return the serial number of a certificate of ours."""
+    return x509.load_pem_x509_certificate(certificate.encode()).serial_number
 
 
 def key_hash(public: ec.EllipticCurvePublicKey) -> str:

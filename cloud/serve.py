@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from broker import channels
+from broker.children import Child
 from broker.clock import Clock, SystemClock
+from broker.errors import Passing
 from broker.ids import DeviceRef
 from broker.tls import ca_hash
-from broker.transport import Transport
+from broker.transport import Publication, Transport
 from cloud import incarnation, keys, pki, ready, registry, servers
 from cloud.adoption import Adopter
 from cloud.api.app import create_app
@@ -41,8 +44,9 @@ from cloud.patcher import Patcher
 from cloud.pki import Pki
 from cloud.publisher import Publisher
 from cloud.release_images import ReleaseImages
+from cloud.revoker import Levers, Revoker
 from cloud.server import ApiServer
-from cloud.store import devices
+from cloud.store import devices, revocations
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
@@ -66,6 +70,7 @@ class _Ground:
     issuer: Issuer
     feed: Feed
     patcher: Patcher
+    broker: Child
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class _Ways:
     verifiers: Verifiers
     sessions: Sessions
     shown: Shown
+    revoker: Revoker
 
     def changed(self, refs: Sequence[DeviceRef]) -> None:
         """Tell who wants to know that devices came, went or reported."""
@@ -90,6 +96,10 @@ class _Ways:
         self.verifiers.enrolled(device)
         self.sessions.join(device.shard)
         self.publisher.enrolled(device)
+
+    def revoked(self, device: DeviceRef) -> None:
+        self.verifiers.revoked(device)
+        self.revoker.wake()
 
 
 def serve(settings: Settings, *, stopping: threading.Event, on_ready: Callable[[ready.Ready], None]) -> None:
@@ -116,10 +126,12 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
     store = incarnation.settle(database, folder.incarnation)
     household.at_end(lambda: incarnation.keep(database, folder.incarnation, store))
     own, authorities = keys.load(folder.keys), pki.Pki(folder.pki)
-    authorities.renew_files(settings.host, now=dt.datetime.now(dt.UTC))
+    with database.read() as tx:
+        revoked = revocations.serials(tx)
+    authorities.renew_files(settings.host, now=dt.datetime.now(dt.UTC), revoked=revoked)
     tokens = registry.RegistryTokens(pki.load_key(authorities.key("registry-token")))
     images = registry.Registry(settings, tokens, servers_ca=authorities.certificate("servers"))
-    household.child(servers.broker_program(settings, authorities))
+    broker = household.child(servers.broker_program(settings, authorities))
     household.child(servers.registry_program(settings, authorities, images.answers))
     return _Ground(
         settings=settings,
@@ -133,6 +145,7 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
         issuer=Issuer(own.desired, era=keys.ERA, store=store),
         feed=Feed(first_id=clock.wall_ms()),
         patcher=Patcher(database, images, folder.patching, clock=clock),
+        broker=broker,
     )
 
 
@@ -153,7 +166,19 @@ def _ways(ground: _Ground) -> _Ways:
         verifiers=Verifiers(ground.database, ground.keys, ground.clock),
         sessions=Sessions(inbox, links.ingest),
         shown=Shown(ground.database, ground.feed),
+        revoker=_revoker(ground, links, publishing),
     )
+
+
+def _revoker(ground: _Ground, links: Links, publishing: Transport) -> Revoker:
+    def forget(device: DeviceRef) -> None:
+        for channel in channels.CHANNELS:
+            is_kept = channel.direction is channels.Direction.DOWN and channel.retain
+            if is_kept and not publishing.publish(Publication(channel.topic(device), b"", 0, retain=True)):
+                raise Passing(f"what is retained for {device} stays until the broker answers")
+
+    levers = Levers(reload=lambda: ground.broker.signal(signal.SIGHUP), end_session=links.end_session, forget=forget)
+    return Revoker(ground.database, ground.pki, levers, clock=ground.clock)
 
 
 def _ingest(ground: _Ground, ways: _Ways) -> Worker:
@@ -169,7 +194,14 @@ def _ingest(ground: _Ground, ways: _Ways) -> Worker:
             channels.BATCH: BatchHandler(Throttle(ground.settings.quota_bytes_per_minute), ground.clock),
             channels.REPLY: ReplyHandler(adopter),
         },
-        outlets=Outlets(ways.sessions.answer, ways.publisher.nudge, ways.publisher.wake, ways.changed, ways.shown.seen),
+        outlets=Outlets(
+            ways.sessions.answer,
+            ways.publisher.nudge,
+            ways.publisher.wake,
+            ways.changed,
+            ways.shown.seen,
+            ways.revoked,
+        ),
         store=ground.store,
         clock=ground.clock,
     )
@@ -196,6 +228,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
             enrolled=ways.enrolled,
             reported=lambda device: ways.changed([device]),
             broker_up=lambda: ways.publishing.connected and ways.sessions.connected,
+            revoked=ways.revoked,
             pushed=ground.patcher.pushed,
             patched=ground.patcher.await_settled,
         ),
@@ -221,6 +254,7 @@ def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
     household.thread("courier", ways.courier.run, wake=ways.courier.wake)
     household.at_end(ways.publishing.stop)
     ways.publishing.start()
+    household.thread("revoker", ways.revoker.run, wake=ways.revoker.wake)
     household.thread("ingest", worker.run, wake=ways.inbox.wake)
     household.thread("sweeper", sweeper.run)
     household.thread("patcher", ground.patcher.run, wake=ground.patcher.wake)

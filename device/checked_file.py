@@ -27,6 +27,10 @@ class CheckedFile:
             write_durably(self._previous, _framed(current))
         write_durably(self._path, _framed(data))
 
+    def forget_previous(self) -> None:
+        """Delete what was there before the newest content."""
+        self._previous.unlink(missing_ok=True)
+
     def read(self) -> bytes | None:
         """Return the content, or the previous one when it is broken, or nothing."""
         data = self._read(self._path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from broker.errors import Refused
-from broker.messages import Condition, DesiredState
+from broker.messages import RETIRED, Condition, DesiredState, Retire
 
 
 def engine(error: str) -> Condition:
@@ -53,6 +53,15 @@ def patches(saved_bytes: int, whole_bytes: int, failed: str) -> Condition:
     if failed:
         return Condition(type="PatchesApply", status=False, reason="fell_back", message=f"{told}; {failed}"[:2000])
     return Condition(type="PatchesApply", status=True, message=told)
+
+
+def retired(retire: Retire | None, *, wiped: bool) -> Condition:
+    """Whether a device that is to go has wiped what it was told to."""
+    if retire is None:
+        return Condition(type=RETIRED, status=False)
+    if not wiped:
+        return Condition(type=RETIRED, status=False, reason="wiping", message="its apps are being removed")
+    return Condition(type=RETIRED, status=True, reason=retire.wipe, message=f"wiped {retire.wipe}")
 
 
 def reserved(desired: DesiredState) -> Condition:

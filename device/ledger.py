@@ -102,6 +102,8 @@ class Ledger:
                 return None
         _check(desired)
         self._file.write(sealed)
+        if desired.retire is not None:
+            self._file.forget_previous()  # it has the variables of apps
         self._accepted, self._floor = offered, offered.generation
         return offered
 
@@ -121,8 +123,8 @@ def _accepted(opened: Opened, sealed: bytes) -> Accepted:
 def _check(desired: DesiredState) -> None:
     if desired.reference is not None:
         raise Refused("not_supported", "desired states by reference are not supported by this worker")
-    if desired.retire is not None:
-        raise Refused("not_supported", "retiring is not supported by this worker")
+    if desired.retire is not None and desired.apps:
+        raise Refused("invalid", "a device that is to go runs no apps")
     names = [section.name for section in desired.apps]
     instances = [section.instance for section in desired.apps]
     if len(set(names)) < len(names) or len(set(instances)) < len(instances):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,7 @@ from broker.channels import inbox_filter
 from broker.clock import SystemClock, boot_id, uptime_ms
 from broker.errors import Refused
 from broker.ids import new_id
-from broker.messages import Instant, StreamKept, Sync
+from broker.messages import Instant, Retire, StreamKept, Sync
 from broker.session import Session, SessionConfig
 from broker.signing import Signer
 from broker.threads import SupervisedThread
@@ -75,6 +76,8 @@ class Worker:
         self._clock = SystemClock()
         self._boot = boot_id()
         self._storage_errors = {"ledger": "", "reconcile": ""}
+        self._is_leaving = False
+        self._app_redis = paths.app_redis
         self._reported: Report | None = None  # of the newest round
 
         self.engine = DockerEngine(device=identity.device, url=owner.engine, files=paths.files)
@@ -237,6 +240,7 @@ class Worker:
             place_for=self.surroundings.place_for,
             pull=self.images.fetch,
             prune=self.images.prune,
+            wipe=self._wipe,
             report=self._report,
             progress=self.reporter.progress,
             observed=self.surroundings.observed,
@@ -385,6 +389,16 @@ class Worker:
         self.mailbox.put(accepted.desired)
         self.reconciler.fetcher.retry_now()  # the link may be open now
 
+    def _retired(self, retire: Retire | None, *, wiped: bool) -> None:
+        """Tell how far a device that is to go is; nothing, where that was never asked."""
+        self._is_leaving = self._is_leaving or retire is not None
+        if self._is_leaving:
+            self.reporter.condition(conditions.retired(retire, wiped=wiped))
+
+    def _wipe(self, retire: Retire) -> None:
+        if retire.wipe == "all":
+            shutil.rmtree(self._app_redis, ignore_errors=True)
+
     def _synced(self, sync: Sync) -> None:
         self.images.meter.time_is(sync.time_ms)
         self.reporter.held(sync.status)
@@ -421,6 +435,7 @@ class Worker:
             self.reporter.instances(report.instances)
             if report.desired is not None:
                 self.images.settled(report.desired, report.instances)
+                self._retired(report.desired.retire, wiped=report.wiped)
         self.reporter.ready()
 
     def _happened(self, events: Sequence[Event]) -> None:

@@ -49,6 +49,7 @@ class Notices:
     enrolled: Callable[[DeviceRef], None]
     reported: Callable[[DeviceRef], None]
     broker_up: Callable[[], bool]
+    revoked: Callable[[DeviceRef], None] = lambda device: None
     pushed: Callable[[str], None] = lambda app: None  # a release of this app, or that it is deleted
     patched: Callable[[str], object] = lambda app: None  # waits a moment for the patches of an app
 

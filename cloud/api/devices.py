@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from broker.channels import DESIRED
 from broker.codec import open_sealed
 from broker.errors import Refused
 from broker.messages import DesiredState
-from cloud import device_view
+from cloud import device_view, revoking
 from cloud.api.auth import Deployer, Reader
 from cloud.api.context import Ctx
-from cloud.store import desired, devices
+from cloud.store import audit, desired, devices, due
 from cloud.store.database import Connection
 from cloud.store.devices import Device
 
@@ -70,6 +72,32 @@ def device_named(tx: Connection, org: str, name: str) -> Device:
     return found
 
 
+class Retiring(BaseModel):
+    wipe: Literal["secrets", "all"]
+
+
+@router.post("/v1/devices/{device}/retire", status_code=202)
+def retire_device(device: str, body: Retiring, who: Deployer, context: Ctx) -> dict[str, Any]:
+    """Have a device wipe itself; it is revoked when it says that it has."""
+    with context.database.write() as tx:
+        found = device_named(tx, who.org, device)
+        devices.retire(tx, found.device, body.wipe)
+        due.add_device(tx, found.device)
+        audit.add(
+            tx, org=who.org, by=who.user_name, action="device.retire", subject=found.device, detail=body.wipe,
+            now_ms=context.now_ms,
+        )  # fmt: skip
+        shown = device_view.one(tx, replace(found, retire=body.wipe))
+    context.notices.due()
+    context.notices.reported(found.ref)
+    return shown
+
+
 @router.delete("/v1/devices/{device}")
-def delete_device(device: str, who: Deployer) -> None:
-    raise Refused("not_supported", f"devices cannot be deleted yet: {device[:80]!r} stays with {who.org_name}")
+def revoke_device(device: str, who: Deployer, context: Ctx) -> dict[str, Any]:
+    """End a device for good: its certificates, its session, its tokens. Its id stays taken, its name does not."""
+    with context.database.write() as tx:
+        found = device_named(tx, who.org, device)
+        revoking.revoke(tx, found, by=who.user_name, now_ms=context.now_ms)
+    context.notices.revoked(found.ref)
+    return {"device": found.device, "name": found.name, "revoked": True}

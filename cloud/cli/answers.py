@@ -134,6 +134,7 @@ class Device(Answer):
     status_at_ms: int | None = None
     streams: tuple[Stream, ...] = ()
     contested: bool = False
+    retire: str | None = None
 
 
 class Wanted(Answer):

@@ -11,6 +11,8 @@ from cloud.cli.render import moment, printable, short, table
 
 def link(device: Device, now_ms: int) -> str:
     """Return whether a device can be reached, or when it last could."""
+    if device.retire:
+        return f"retiring ({device.retire})"
     if device.contested:
         return "contested"
     return "online" if device.online else f"seen {ago(device.last_seen_ms, now_ms)}" if device.last_seen_ms else "never"

@@ -61,6 +61,52 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         say(*status_lines(answer.devices, around(context).clock.wall_ms()))
 
 
+def revoke(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name or id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End a device for good: its certificate, its session, its access to images. Its apps go on running."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    if not yes and not as_json:
+        typer.confirm(f"Revoke {name}? It has to be enrolled anew to come back", abort=True, err=True)
+    with connected(context) as client:
+        device = client.get(f"/v1/devices/{quote(name, safe='')}", answers.Device)
+        client.call("DELETE", f"/v1/devices/{device.device}")
+    if as_json:
+        say_json({"device": device.device, "name": device.name, "revoked": True})
+    else:
+        say(f"revoked {device.name} ({device.device})")
+
+
+def retire(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name or id.")],
+    wipe: Annotated[
+        str, typer.Option(help="`secrets`: its apps and what they were told; `all`: volumes and images too.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have a device remove its apps and wipe itself; it is revoked when it says that it has, be that in weeks."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    if not yes and not as_json:
+        what = "delete all its apps, volumes and images" if wipe == "all" else "delete its apps and their secrets"
+        typer.confirm(f"Have {name} {what}, and revoke it then?", abort=True, err=True)
+    with connected(context) as client:
+        device = client.post(f"/v1/devices/{quote(name, safe='')}/retire", answers.Device, {"wipe": wipe})
+    if as_json:
+        say_json(device.plain())
+    else:
+        state = "is told now" if device.online else "is told when it comes"
+        say(f"{device.name} {state}; it is revoked when it has wiped itself: `skerry device list`")
+
+
 def enroll_token(
     context: typer.Context,
     fleet: Annotated[str, typer.Option(help="The fleet that the devices join.")] = "default",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.ids import DeviceRef
-from broker.messages import Status
+from broker.messages import RETIRED, Status
+from cloud import revoking
 from cloud.ingest.presence import is_past
 from cloud.ingest.turn import Turn
-from cloud.store import presence, status
+from cloud.store import desired, devices, presence, status
 from cloud.store.presence import Presence
 from cloud.store.status import Held
 
@@ -36,3 +37,15 @@ class StatusHandler:
             after = replace(known, accepted=message.accepted, reported=max(known.reported, claimed))
             presence.put(turn.tx, after)
         turn.touch(device).changed = True
+        self._retire(turn, device, message)
+
+    def _retire(self, turn: Turn, device: DeviceRef, message: Status) -> None:
+        """Revoke a device that says that it has wiped what it was asked to, by the newest desired state."""
+        row = devices.get(turn.tx, device.org, device.device)
+        if row is None or row.retire is None or message.accepted is None:
+            return
+        newest = desired.named(turn.tx, device.device)
+        wiped = any(c.type == RETIRED and c.status and c.reason == row.retire for c in message.conditions)
+        if wiped and newest is not None and message.accepted.digest == newest[0].digest:
+            revoking.revoke(turn.tx, row, by="retire", now_ms=turn.now_ms)
+            turn.revoked.append(device)

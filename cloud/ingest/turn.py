@@ -42,6 +42,7 @@ class Turn:
     seen: list[Seen] = field(default_factory=list)
     nudged: list[DeviceRef] = field(default_factory=list)
     issued: bool = False
+    revoked: list[DeviceRef] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.intake = Intake(self.tx, now_ms=self.now_ms)

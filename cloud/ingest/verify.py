@@ -28,6 +28,7 @@ class Verifiers:
         self._clock = clock
         self._known: OrderedDict[DeviceRef, MacKey] = OrderedDict()
         self._unknown: dict[DeviceRef, float] = {}
+        self._revoked: set[DeviceRef] = set()
 
     def open(self, received: Received) -> Any:
         """Return the message, checked and validated; raise `Refused` otherwise (`unknown_device`: an orphan)."""
@@ -36,6 +37,8 @@ class Verifiers:
 
     def key(self, device: DeviceRef) -> MacKey:
         """Return the key of an existing device."""
+        if device in self._revoked:
+            raise _orphan(device)
         known = self._known.get(device)
         if known is not None:
             self._known.move_to_end(device)
@@ -58,6 +61,9 @@ class Verifiers:
 
     def enrolled(self, device: DeviceRef) -> None:
         self._unknown.pop(device, None)
+
+    def revoked(self, device: DeviceRef) -> None:
+        self._revoked.add(device)  # and not taken off what is known: a query may just be putting it there
 
 
 def _orphan(device: DeviceRef) -> Refused:

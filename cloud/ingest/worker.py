@@ -47,6 +47,7 @@ class Outlets:
     issued: Callable[[], None]
     changed: Callable[[Sequence[DeviceRef]], None]
     seen: Callable[[Seen], None]
+    revoked: Callable[[DeviceRef], None] = lambda device: None
 
 
 class Worker:
@@ -132,6 +133,8 @@ class Worker:
                 device: sync_for(turn, device, touched, store=self._store) for device, touched in turn.touched.items()
             }
         self._send(syncs)
+        for device in turn.revoked:
+            self._outlets.revoked(device)
         if turn.issued:
             self._outlets.issued()
         for device in turn.nudged:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from broker.ids import DeviceRef
 from cloud.store.schema import devices, fleets
@@ -25,6 +25,7 @@ class Device:
     certificate: str
     trust: bytes
     enroll_token: str
+    retire: str | None = None
 
     @property
     def ref(self) -> DeviceRef:
@@ -68,6 +69,22 @@ def enrolled_with(tx: Connection, *, enroll_token: str, tls_key: str) -> Device 
         devices.c.enroll_token == enroll_token, devices.c.tls_key == tls_key, devices.c.deleted_ms.is_(None)
     )
     return _device(tx.execute(found).first())
+
+
+def end(tx: Connection, device: str, *, now_ms: int) -> None:
+    """Make a tombstone of it."""
+    tx.execute(update(devices).where(devices.c.device == device).values(deleted_ms=now_ms))
+
+
+def retire(tx: Connection, device: str, wipe: str | None) -> None:
+    """Say what the device shall wipe before it is revoked; None takes that back."""
+    tx.execute(update(devices).where(devices.c.device == device).values(retire=wipe))
+
+
+def retiring(tx: Connection, names: Sequence[str]) -> dict[str, str]:
+    """Return what those of these devices that are to go shall wipe."""
+    found = select(devices.c.device, devices.c.retire).where(devices.c.device.in_(names), devices.c.retire.is_not(None))
+    return {row[0]: row[1] for row in tx.execute(found)}
 
 
 def name_taken(tx: Connection, org: str, name: str) -> bool:

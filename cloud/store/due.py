@@ -26,6 +26,11 @@ def add_device(tx: Connection, device: str) -> None:
         tx.execute(insert(due).values(device=device))
 
 
+def drop_device(tx: Connection, device: str) -> None:
+    """Nothing is issued to a device that is gone."""
+    tx.execute(delete(due).where(due.c.device == device))
+
+
 def take(tx: Connection, limit: int, *, fleet: str | None = None) -> Sequence[Device]:
     """Return devices that are due, in the order of their ids, and take them off: in a transaction that serves them."""
     found = devices_store.columns().join(due, due.c.device == devices.c.device)

@@ -105,7 +105,15 @@ devices = _table(
     Column("trust", LargeBinary, nullable=False),
     Column("enroll_token", String(64), nullable=False),
     Column("link", Text, nullable=False, server_default="{}"),
+    Column("retire", String(16)),
     _unique_name("uq_devices_org_name", "org", "name"),
+)
+revocations = _table(
+    "revocations",
+    Column("serial", String(48), primary_key=True),
+    Column("device", _ID, ForeignKey("devices.device"), nullable=False, index=True),
+    Column("revoked_ms", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),
 )
 enroll_tokens = _table(
     "enroll_tokens",

@@ -26,6 +26,8 @@ class File(Protocol):
 
     def read(self) -> bytes | None: ...
 
+    def forget_previous(self) -> None: ...
+
 
 class Entry(BaseModel):
     """One app instance's page."""
@@ -123,6 +125,10 @@ class Journal:
         kept = {name: page for name, page in self._pages.instances.items() if name not in instances}
         if len(kept) < len(self._pages.instances):
             self._write(kept)
+
+    def forget_previous(self) -> None:
+        """Leave nothing on the disk of the apps that are forgotten."""
+        self._file.forget_previous()
 
     def _write(self, instances: Mapping[str, Entry]) -> None:
         pages = _Pages(instances=instances)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from broker.appspec import AppSpec
 from broker.clock import Clock
 from broker.files import StorageUnavailable
-from broker.messages import AppSection, DesiredState, InstanceStatus
+from broker.messages import AppSection, DesiredState, InstanceStatus, Retire
 from broker.policy import Policy
 from device.engine.port import Container, Engine, EngineRefused, EngineUnavailable, Observed
 from device.mailbox import Mailbox
@@ -41,6 +41,7 @@ class Report:
     instances: tuple[InstanceStatus, ...]
     engine_error: str = ""
     storage_error: str = ""
+    wiped: bool = False  # what a desired state that retires the device says shall be wiped
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Reconciler:
     unmet: Callable[[AppSpec, AppSection], list[str]] = lambda spec, section: []  # what the device has not for an app
     lock_of: Callable[[str], HeldLock | None] = lambda instance: None  # by instance; a release of it pokes the mailbox
     prune: Callable[[], str] = lambda: ""  # removes what no release needs; says what that was, or nothing: not now
+    wipe: Callable[[Retire], None] = lambda retire: None  # deletes what apps left in the worker's own folder
     spawn: Spawn | None = None  # where steps are done; on this thread where nothing is said
 
     def __post_init__(self) -> None:
@@ -89,6 +91,7 @@ class Reconciler:
         )
         self._event = threading.Event()
         self._failures = 0
+        self._wiped_at: tuple[int, int] | None = None
         self._pending: list[tuple[Request, Answer]] = []  # taken, and not carried out while the engine is away
 
     # --- any thread
@@ -156,9 +159,29 @@ class Reconciler:
         self.fetcher.want({image: turn.instance for turn in turns for image in turn.absent})
         self.observed([turn.shown for turn in turns if turn.shown is not None], snapshot.observed)
         statuses = [turn.status for turn in (*turns, *gone) if turn.status is not None]
-        self.report(Report(desired, tuple(statuses)))
+        wiped = not gone and self._wiped(desired, snapshot.observed.volumes)
+        self.report(Report(desired, tuple(statuses), wiped=wiped))
         due = [turn.due_s for turn in (*turns, *gone) if turn.due_s is not None]
         return max(NO_WAIT_S, min([*due, RESYNC_S]))
+
+    def _wiped(self, desired: DesiredState, volumes: frozenset[str]) -> bool:
+        """Wipe, where no app is left, what a device that is to go shall; return whether it is wiped.
+
+        Raises `EngineRefused` for a volume that cannot be deleted: it is tried again.
+        """
+        if desired.retire is None:
+            return False
+        order = (desired.era, desired.generation)
+        if self._wiped_at != order:
+            if desired.retire.wipe == "all":
+                for name in sorted(volumes):
+                    self.engine.remove_volume(name)
+                self._looks.changed()
+            self.journal.forget_previous()
+            self.wipe(desired.retire)
+            log.warning("this device is to go: wiped %s", desired.retire.wipe)
+            self._wiped_at = order
+        return True
 
     def _look(self) -> Snapshot:
         event = self._event.is_set()

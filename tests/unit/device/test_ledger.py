@@ -132,8 +132,15 @@ def test_two_sections_of_one_name_or_one_instance_are_refused(ledger: Ledger, tw
     assert refusal(ledger, desired(1, apps=(WEB, other))) == "invalid: two app instances have one name or id"
 
 
+def test_a_device_that_is_to_go_keeps_nothing_of_its_apps(ledger: Ledger, path: Path) -> None:
+    offer(ledger, desired(1, apps=(WEB,)))
+    offer(ledger, desired(2, apps=(WEB,)))
+    assert refusal(ledger, desired(3, apps=(WEB,), retire=Retire(wipe="all"))).startswith("invalid")
+    offer(ledger, desired(3, retire=Retire(wipe="secrets")))
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
 def test_what_this_worker_cannot_do_is_refused_and_not_left_out(ledger: Ledger) -> None:
-    assert refusal(ledger, desired(1, retire=Retire(wipe="all"))).startswith("not_supported")
     assert refusal(ledger, desired(1, reference=Reference(digest=OTHER_DIGEST, bytes=1))).startswith("not_supported")
 
 
@@ -141,7 +148,7 @@ def test_a_refused_state_leaves_nothing_on_disk(ledger: Ledger, path: Path) -> N
     offer(ledger, desired(7))
     before = path.read_bytes()
     refusal(ledger, desired(6))
-    refusal(ledger, desired(8, retire=Retire(wipe="all")))
+    refusal(ledger, desired(8, reference=Reference(digest=OTHER_DIGEST, bytes=1)))
     assert path.read_bytes() == before
 
 

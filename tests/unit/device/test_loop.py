@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from broker.messages import AppSection
+from broker.messages import AppSection, Retire
 from broker.policy import Policy
 from device.engine.memory import MemoryEngine
 from device.engine.port import EngineRefused
@@ -436,3 +436,23 @@ def test_a_release_of_which_a_container_is_refused_disturbs_nothing(
     stage.clock.sleep(1000)
     assert stage.settle() == ["hello failed"]
     assert stage.ids() == before
+
+
+@pytest.mark.parametrize(("wipe", "left"), [("secrets", {"hello.data"}), ("all", set())])
+def test_a_device_that_is_to_go_removes_its_apps_and_wipes_what_it_was_told(
+    stage: Stage, wipe: str, left: set[str]
+) -> None:
+    stage.want(ONE)
+    stage.settle()
+    stage.engine.volumes.add("hello.data")
+    told = list[Retire]()
+    stage.reconciler.wipe = told.append
+    retire = Retire.model_validate({"wipe": wipe})
+    stage.mailbox.put(desired(stage.generation + 1, retire=retire))
+    stage.turns(1)
+    assert (stage.reports[-1].wiped, told) == (False, [])
+    stage.turns(5)
+    assert stage.runs() == []
+    assert stage.engine.volumes == left
+    assert (stage.reports[-1].wiped, told) == (True, [retire])
+    assert [each.name for each in stage.folder.iterdir()] == ["journal"]
