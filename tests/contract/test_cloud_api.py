@@ -279,7 +279,7 @@ def test_other_refusals_have_the_same_shape(cloud: Cloud) -> None:
     assert reason(cloud.client.request("PUT", "/v1/apps", headers=user.headers)) == (405, "method_not_allowed")
     assert reason(user.get("/v1/telemetry?after=x")) == (422, "bad_cursor")
     assert reason(user.get("/v1/telemetry?device=nobody")) == (404, "not_found")
-    assert reason(user.delete("/v1/devices/x")) == (501, "not_supported")
+    assert reason(user.delete("/v1/devices/x")) == (404, "not_found")
     assert reason(cloud.client.post("/v1/device/exchange")) == (501, "not_supported")
     large = cloud.client.post("/v1/apps", headers=user.headers, content=b" " * (BODY_BYTES_MAX + 1))
     assert reason(large) == (413, "too_large")
