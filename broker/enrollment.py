@@ -21,6 +21,7 @@ REGISTRY_TOKEN_USER = "registry-token"  # noqa: S105 - a name, not a secret
 
 Pem = Annotated[str, StringConstraints(max_length=16 * 1024, pattern=r"^-----BEGIN ")]
 Base64 = Annotated[str, StringConstraints(max_length=96 * 1024, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+Serial = Annotated[str, StringConstraints(max_length=64, pattern=r"^[!-~]*$")]
 Address = Annotated[str, StringConstraints(max_length=260, pattern=r"^\[?[A-Za-z0-9._:-]+\]?:\d{1,5}$")]
 
 
@@ -73,6 +74,14 @@ class EnrollRequest(Body):
     identity_key: Base64  # Ed25519 public key, 32 bytes: signs nonces
     name: Name | None = None
     host: Host = Host()
+    serial: Serial = ""  # of the machine, as far as it tells
+
+
+class EnrollPending(Body):
+    """The answer with status 202: somebody has to approve first; ask the same again."""
+
+    request: Annotated[str, StringConstraints(max_length=64)]
+    retry_after_s: Annotated[int, Field(ge=1, le=3600)] = 5
 
 
 class EnrollResponse(Body):

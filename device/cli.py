@@ -6,11 +6,13 @@ import json
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from broker.enrollment import EnrollPending
 from broker.errors import Refused, SkerryError
 from device.config import Identity, Paths, read_identity, read_owner
 from device.ledger import Accepted
@@ -34,25 +36,57 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DEFAULT_STATE = Path("/var/lib/skerry")
 
 
+class _Waits:
+    """Tells that somebody has to approve, and pauses between two times of asking."""
+
+    def __init__(self, *, wait: bool) -> None:
+        self._wait = wait
+        self._told = False
+
+    def __call__(self, pending: EnrollPending) -> None:
+        if not self._wait:
+            raise Refused(
+                "not_approved",
+                f"somebody has to approve this machine: `skerry device approve {pending.request}`; then enroll again",
+            )
+        if not self._told:
+            self._told = True
+            message = f"waiting for approval as {pending.request}: `skerry device approve {pending.request}`"
+            print(message, file=sys.stderr, flush=True)
+        time.sleep(pending.retry_after_s)
+
+
 @app.command()
 def enroll(
     token: Annotated[
         str, typer.Argument(help="The string that `skerry device enroll-token` printed, or - for standard input.")
     ],
+    *,
     state: State = DEFAULT_STATE,
     name: Annotated[str | None, typer.Option(help="What people will call this device.")] = None,
+    serial: Annotated[
+        str | None, typer.Option(help="The machine's serial number, where its firmware does not tell the right one.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until an operator approves, where the token asks for that.")] = True,
     as_json: Json = False,
 ) -> None:
     """Make this machine a device: keys are made here, the token is traded for an identity."""
     from device import host
     from device.engine.docker import DockerEngine
     from device.enroll import enroll as enroll_device
+    from device.enroll import machine_serial
 
     paths = Paths(state)
     owner = read_owner(paths.owner)
     text = sys.stdin.read() if token == "-" else token  # noqa: S105 - a file name, not a secret
     engine = DockerEngine(device="none", url=owner.engine)
-    identity = enroll_device(text, paths, name=name, host=host.describe(engine, zone=owner.zone))
+    machine = host.describe(engine, zone=owner.zone)
+    asked = machine_serial() if serial is None else serial
+    try:
+        identity = enroll_device(text, paths, name=name, host=machine, serial=asked, waits=_Waits(wait=wait))
+    except KeyboardInterrupt:
+        print("skerry-device: stopped; the same command goes on with the same request", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps({"org": identity.org, "device": identity.device, "name": identity.name}))
     else:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import urllib3
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from broker.codec import first_error
 from broker.enrollment import (
+    EnrollPending,
     EnrollRequest,
     EnrollResponse,
     Nonce,
@@ -29,6 +30,10 @@ ANSWER_BYTES_MAX = 256 * 1024
 TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 
 
+class _Enrolled(RootModel[EnrollResponse | EnrollPending]):
+    """An identity, or the number under which somebody may approve."""
+
+
 class CloudClient:
     """Speaks to one cloud, believing only its authority."""
 
@@ -36,9 +41,9 @@ class CloudClient:
         self._url = url.rstrip("/")
         self._pool = urllib3.PoolManager(ssl_context=client_context(ca), timeout=TIMEOUT, retries=False)
 
-    def enroll(self, request: EnrollRequest) -> EnrollResponse:
-        """Trade an enrollment secret for an identity; `Refused` says why not."""
-        return self._call("POST", "/v1/enroll", EnrollResponse, request)
+    def enroll(self, request: EnrollRequest) -> EnrollResponse | EnrollPending:
+        """Trade an enrollment secret for an identity, or be told to ask again; `Refused` says why not."""
+        return self._call("POST", "/v1/enroll", _Enrolled, request).root
 
     def registry_token(self, device: DeviceRef, signer: Signer, repositories: tuple[str, ...]) -> str:
         """Return a short-lived token that lets an engine pull `repositories`."""

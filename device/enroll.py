@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
+from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -12,8 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from broker.channels import TRUST
 from broker.codec import open_sealed
-from broker.enrollment import EnrollRequest, EnrollResponse, parse_token
-from broker.errors import Refused
+from broker.enrollment import EnrollPending, EnrollRequest, EnrollResponse, parse_token
+from broker.errors import Passing, Refused
 from broker.files import write_durably
 from broker.ids import DeviceRef
 from broker.messages import Host
@@ -23,10 +27,22 @@ from device.checked_file import CheckedFile
 from device.cloud_client import CloudClient
 from device.config import Identity, Paths
 
+SERIAL_FILES = (Path("/proc/device-tree/serial-number"), Path("/sys/class/dmi/id/product_serial"))
 
-def enroll(token_text: str, paths: Paths, *, name: str | None, host: Host) -> Identity:
+
+def enroll(
+    token_text: str,
+    paths: Paths,
+    *,
+    name: str | None,
+    host: Host,
+    serial: str = "",
+    waits: Callable[[EnrollPending], None] = lambda pending: None,
+) -> Identity:
     """Make keys, enrol, and write everything the worker needs; return the identity.
 
+    Where somebody has to approve, `waits` is called before each time the cloud is asked again; what it raises ends
+    that. The keys stay on the disk, so that whoever enrolls again with the same token goes on with the same request.
     The identity file is written last: a crash before it leaves a device that is simply not enrolled.
     Raises `Refused` when the token, the cloud's authority or the answer is not right, or an identity exists already.
     """
@@ -44,12 +60,31 @@ def enroll(token_text: str, paths: Paths, *, name: str | None, host: Host) -> Id
         identity_key=base64.b64encode(signer.public).decode(),
         name=name,
         host=host,
+        serial=serial,
     )
-    answer = CloudClient(token.url, ca=paths.ca).enroll(request)
+    client = CloudClient(token.url, ca=paths.ca)
+    answer = client.enroll(request)
+    while isinstance(answer, EnrollPending):
+        waits(answer)
+        with contextlib.suppress(Passing):  # a link that goes away meanwhile is no reason to stop waiting
+            answer = client.enroll(request)
     return _write(answer, paths, cloud=token.url)
 
 
+def machine_serial() -> str:
+    """Return the serial number that the machine's firmware tells, or nothing."""
+    for path in SERIAL_FILES:
+        with contextlib.suppress(OSError, ValueError):
+            return re.sub("[^!-~]", "", path.read_text())[:64]
+    return ""
+
+
 def _keys(paths: Paths) -> tuple[ec.EllipticCurvePrivateKey, Signer]:
+    """Return the keys of an enrollment that was begun, or new ones."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = serialization.load_pem_private_key(paths.key.read_bytes(), None)
+        if isinstance(kept, ec.EllipticCurvePrivateKey):
+            return kept, Signer(paths.seed.read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     signer = Signer.generate()

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
+import json
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from broker.enrollment import EnrollmentToken, EnrollRequest, EnrollResponse
+from broker.enrollment import EnrollmentToken, EnrollPending, EnrollRequest, EnrollResponse, Serial
 from broker.errors import Refused
 from broker.ids import DeviceRef, Name, new_id
 from broker.tls import ca_hash
 from cloud import pki
-from cloud.api.auth import Deployer
+from cloud.api.auth import Deployer, Reader
 from cloud.api.context import Context, Ctx
 from cloud.api.fleets import fleet_named
 from cloud.passwords import new_secret, secret_hash
-from cloud.store import audit, devices, enroll_tokens, fleets
+from cloud.store import audit, devices, enroll_tokens, enrollments, fleets
 from cloud.store.database import Connection
 from cloud.store.devices import Device
 from cloud.store.enroll_tokens import EnrollToken
+from cloud.store.enrollments import Enrollment
+from cloud.store.tokens import Token
 
 router = APIRouter(tags=["enrollment"])
 
@@ -33,6 +38,12 @@ class NewToken(BaseModel):
     fleet: Name = fleets.DEFAULT
     uses: Annotated[int, Field(ge=1, le=100_000)] = 1
     ttl_s: Annotated[int, Field(ge=1, le=366 * 24 * 3600)] = 3600
+    auto_approve: bool | None = None  # None: who has to be approved follows from how often the token may be used
+    serials: Annotated[list[Annotated[Serial, Field(min_length=1)]], Field(max_length=10_000)] = []
+
+
+class Decision(BaseModel):
+    name: Name | None = None
 
 
 @router.post("/v1/enroll-tokens", status_code=201)
@@ -41,16 +52,30 @@ def create_token(body: NewToken, who: Deployer, context: Ctx) -> dict[str, Any]:
     expires_ms = now_ms + body.ttl_s * 1000
     with context.database.write() as tx:
         fleet = fleet_named(tx, who.org, body.fleet)
-        row = EnrollToken(secret_hash(secret), who.org, fleet.fleet, body.uses, expires_ms, who.user_name)
+        needs_approval = (body.uses > 1 or bool(body.serials)) if body.auto_approve is None else not body.auto_approve
+        row = EnrollToken(
+            secret_hash(secret), who.org, fleet.fleet, body.uses, expires_ms, who.user_name, needs_approval,
+            json.dumps(body.serials),
+        )  # fmt: skip
         enroll_tokens.add(tx, row, now_ms=now_ms)
         audit.add(tx, org=who.org, by=who.user_name, action="enroll_token.create", subject=fleet.fleet, now_ms=now_ms)
     token = EnrollmentToken(url=context.settings.api_url, ca=ca_hash(context.pki.servers.pem), secret=secret)
-    return {"token": token.text(), "fleet": fleet.name, "uses": body.uses, "expires_ms": expires_ms}
+    return {
+        "token": token.text(),
+        "fleet": fleet.name,
+        "uses": body.uses,
+        "expires_ms": expires_ms,
+        "needs_approval": needs_approval,
+    }
 
 
-@router.post("/v1/enroll")
-def enroll(body: EnrollRequest, context: Ctx) -> EnrollResponse:
-    """Make a device. The same request again gives the same device, because the first answer may have been lost."""
+@router.post("/v1/enroll", responses={202: {"model": EnrollPending}})
+def enroll(body: EnrollRequest, context: Ctx, response: Response) -> EnrollResponse | EnrollPending:
+    """Make a device, or note that a machine wants to be one.
+
+    The same request again gives the same answer, because the first may have been lost, or what was decided meanwhile.
+    Nothing but the number of the request is told to a machine that is not approved.
+    """
     public = pki.read_request(body.csr)
     identity = _identity_key(body.identity_key)
     hashed, tls_key = secret_hash(body.secret), pki.key_hash(public)
@@ -58,14 +83,17 @@ def enroll(body: EnrollRequest, context: Ctx) -> EnrollResponse:
         device = devices.enrolled_with(tx, enroll_token=hashed, tls_key=tls_key)
         is_new = device is None
         if device is None:
-            token = _usable(tx, hashed, now_ms=context.now_ms)
-            ref = DeviceRef(token.org, new_id("d"))
+            asked = _asked(tx, body, identity=identity, hashed=hashed, tls_key=tls_key, now_ms=context.now_ms)
+            if asked.state == enrollments.PENDING:
+                response.status_code = 202
+                return EnrollPending(request=asked.request)
+            ref = DeviceRef(asked.org, new_id("d"))
             certificate = context.pki.issue_device(ref, public, now=dt.datetime.now(dt.UTC))
             device = Device(
                 device=ref.device,
                 org=ref.org,
-                name=_name(tx, ref, body.name),
-                fleet=token.fleet,
+                name=_name(tx, ref, asked.name),
+                fleet=asked.fleet,
                 enrolled_ms=context.now_ms,
                 key_number=KEY_NUMBER,
                 identity_key=identity,
@@ -74,11 +102,92 @@ def enroll(body: EnrollRequest, context: Ctx) -> EnrollResponse:
                 trust=context.keys.sealed_trust(ref),
                 enroll_token=hashed,
             )
-            _add(tx, context, device, by=f"enroll-token of {token.by}")
+            _add(tx, context, device, by=asked.by)
     if is_new:
         context.notices.enrolled(device.ref)
         context.notices.issued()
     return _response(context, device)
+
+
+@router.get("/v1/enrollments")
+def pending(who: Reader, context: Ctx) -> dict[str, Any]:
+    """The machines that wait for an approval."""
+    with context.database.read() as tx:
+        names = devices.fleet_names(tx, who.org)
+        return {"pending": [_shown(row, names) for row in enrollments.pending(tx, who.org)]}
+
+
+@router.post("/v1/enrollments/{request}/approve")
+def approve(request: str, body: Decision, who: Deployer, context: Ctx) -> dict[str, Any]:
+    """Let a machine become a device the next time it asks. What it becomes is told then."""
+    return _decided(context, who, request, enrollments.APPROVED, body.name)
+
+
+@router.post("/v1/enrollments/{request}/reject")
+def reject(request: str, who: Deployer, context: Ctx) -> dict[str, Any]:
+    return _decided(context, who, request, enrollments.REJECTED, None)
+
+
+def _decided(context: Context, who: Token, request: str, state: str, name: str | None) -> dict[str, Any]:
+    with context.database.write() as tx:
+        row = enrollments.get(tx, who.org, request)
+        if row is None or row.state != enrollments.PENDING:
+            raise Refused("not_found", f"no machine waits for an approval as {request[:80]!r}")
+        name = name or row.name
+        if name is not None and state == enrollments.APPROVED and devices.name_taken(tx, who.org, name):
+            raise Refused("name_taken", f"there is a device {name!r}")
+        enrollments.decide(tx, request, state, name=name, by=who.user_name)
+        audit.add(
+            tx, org=who.org, by=who.user_name, action=f"enrollment.{state}", subject=request, now_ms=context.now_ms
+        )
+        return _shown(replace(row, state=state, name=name), devices.fleet_names(tx, who.org))
+
+
+def _shown(row: Enrollment, fleets_by_id: dict[str, str]) -> dict[str, Any]:
+    return {
+        "request": row.request,
+        "name": row.name,
+        "fleet": fleets_by_id[row.fleet],
+        "serial": row.serial,
+        "host": json.loads(row.host),
+        "created_ms": row.created_ms,
+        "state": row.state,
+        "identity": f"sha256:{hashlib.sha256(row.identity_key).hexdigest()}",
+    }
+
+
+def _asked(
+    tx: Connection, body: EnrollRequest, *, identity: bytes, hashed: str, tls_key: str, now_ms: int
+) -> Enrollment:
+    """Return what is known of this request, noting it where it is new; raise `Refused` when it was rejected."""
+    asked = enrollments.of_key(tx, enroll_token=hashed, tls_key=tls_key)
+    if asked is not None:
+        if asked.state == enrollments.REJECTED:
+            raise Refused("enrollment_rejected", "an operator has rejected this machine")
+        if asked.identity_key != identity:
+            raise Refused("bad_identity_key", "this is another identity key than the one that was to be approved")
+        return asked
+    token = _usable(tx, hashed, now_ms=now_ms)
+    is_listed = body.serial in json.loads(token.serials) and not enrollments.serial_known(tx, hashed, body.serial)
+    state = enrollments.PENDING if token.needs_approval and not is_listed else enrollments.APPROVED
+    if state == enrollments.APPROVED and body.name is not None and devices.name_taken(tx, token.org, body.name):
+        raise Refused("name_taken", f"there is a device {body.name!r}")
+    asked = Enrollment(
+        request=new_id("q"),
+        org=token.org,
+        fleet=token.fleet,
+        enroll_token=hashed,
+        tls_key=tls_key,
+        identity_key=identity,
+        name=body.name,
+        serial=body.serial,
+        host=body.host.model_dump_json(),
+        created_ms=now_ms,
+        state=state,
+        by=f"enroll-token of {token.by}"[:63],
+    )
+    enrollments.add(tx, asked)
+    return asked
 
 
 def _usable(tx: Connection, hashed: str, *, now_ms: int) -> EnrollToken:

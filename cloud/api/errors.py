@@ -26,6 +26,7 @@ STATUS = {
     "too_many_devices": 409,
     "name_taken": 409,
     "token_used": 403,
+    "enrollment_rejected": 403,
     "too_large": 413,
     "too_many_logins": 429,
     "too_many_commands": 429,

@@ -51,8 +51,25 @@ class Link(Answer):
     holds: Mapping[str, Any] | None = None
 
 
+class Pending(Answer):
+    """A machine that waits for an approval."""
+
+    request: str
+    name: str | None = None
+    fleet: str = ""
+    serial: str = ""
+    host: Mapping[str, Any] = {}
+    created_ms: int | None = None
+    state: str = ""
+
+
+class AllPending(Answer):
+    pending: tuple[Pending, ...] = ()
+
+
 class EnrollToken(Answer):
     token: str
+    needs_approval: bool = False
     fleet: str = ""
     uses: int = 1
     expires_ms: int | None = None

@@ -70,6 +70,8 @@ def command_line() -> typer.Typer:
         "show": devices.show,
         "enroll-token": devices.enroll_token,
         "link": links.device_link,
+        "approve": devices.approve,
+        "reject": devices.reject,
         "retire": devices.retire,
         "revoke": devices.revoke,
         "resync": commanding.device_resync,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from cloud.cli.durations import seconds_of
+from cloud.cli.durations import ago, seconds_of
 from cloud.cli.errors import RequestRefused
 from cloud.cli.render import moment, note, say, say_json, table
 from cloud.cli.surroundings import AsJson, around
@@ -23,10 +24,17 @@ def list_devices(context: typer.Context, as_json: AsJson = False) -> None:
 
     with connected(context) as client:
         answer = client.get("/v1/devices", answers.Devices)
+        waiting = client.get("/v1/enrollments", answers.AllPending).pending
     if as_json:
-        say_json(answer.plain())
-    else:
-        say(*table(("DEVICE", "FLEET", "ONLINE", "WORKER", "ARCH", "ID"), device_rows(answer.devices)))
+        say_json(answer.plain() | {"pending": [each.plain() for each in waiting]})
+        return
+    say(*table(("DEVICE", "FLEET", "ONLINE", "WORKER", "ARCH", "ID"), device_rows(answer.devices)))
+    if waiting:
+        now_ms = around(context).clock.wall_ms()
+        rows = [
+            (w.request, w.name, w.fleet, w.serial, w.host.get("hostname"), ago(w.created_ms, now_ms)) for w in waiting
+        ]
+        say("", *table(("PENDING", "NAME", "FLEET", "SERIAL", "HOST", "ASKED"), rows))
 
 
 def show(
@@ -59,6 +67,36 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         say_json(answer.plain())
     else:
         say(*status_lines(answer.devices, around(context).clock.wall_ms()))
+
+
+Request = Annotated[str, typer.Argument(help="What `skerry device list` shows as pending.")]
+
+
+def approve(
+    context: typer.Context,
+    request: Request,
+    name: Annotated[str | None, typer.Option(help="What people will call it, in place of what it asks for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a machine that asked become a device."""
+    _decide(context, request, "approve", {"name": name}, as_json=as_json)
+
+
+def reject(context: typer.Context, request: Request, as_json: AsJson = False) -> None:
+    """Refuse a machine that asked to become a device."""
+    _decide(context, request, "reject", {}, as_json=as_json)
+
+
+def _decide(context: typer.Context, request: str, verb: str, body: Mapping[str, str | None], *, as_json: bool) -> None:
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+
+    with connected(context) as client:
+        decided = client.post(f"/v1/enrollments/{quote(request, safe='')}/{verb}", answers.Pending, body)
+    if as_json:
+        say_json(decided.plain())
+    else:
+        say(f"{decided.state} {decided.name or decided.request}")
 
 
 def revoke(
@@ -109,9 +147,17 @@ def retire(
 
 def enroll_token(
     context: typer.Context,
+    *,
     fleet: Annotated[str, typer.Option(help="The fleet that the devices join.")] = "default",
     uses: Annotated[int, typer.Option(min=1, help="How many devices may use it.")] = 1,
     ttl: Annotated[str, typer.Option(help="How long it works: 30m, 1h, 7d.")] = "1h",
+    auto_approve: Annotated[
+        bool | None,
+        typer.Option("--auto-approve/--approve", help="Whether who has it is a device at once. By default: one use."),
+    ] = None,
+    serial: Annotated[
+        list[str] | None, typer.Option(help="A machine that needs no approval, by its serial number. Several times.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a token that makes a machine a device: `skerry-device enroll TOKEN`."""
@@ -122,7 +168,7 @@ def enroll_token(
     if ttl_s < TTL_S_MIN:
         raise RequestRefused("bad_duration", "a token that works for no time is of no use", hint="write --ttl 1h")
     with connected(context) as client:
-        body = {"fleet": fleet, "uses": uses, "ttl_s": ttl_s}
+        body = {"fleet": fleet, "uses": uses, "ttl_s": ttl_s, "auto_approve": auto_approve, "serials": serial or []}
         token = client.post("/v1/enroll-tokens", answers.EnrollToken, body)
     if as_json:
         say_json(token.plain())
@@ -132,3 +178,5 @@ def enroll_token(
     count = f"{token.uses} device{'s' if token.uses != 1 else ''}"
     note(f"for {count} of fleet {token.fleet or fleet}{until}; on the device:")
     note("  skerry-device enroll TOKEN")
+    if token.needs_approval:
+        note("each has to be approved then: `skerry device list`, `skerry device approve`")

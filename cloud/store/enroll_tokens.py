@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -17,11 +17,12 @@ class EnrollToken:
     uses_left: int
     expires_ms: int
     by: str
+    needs_approval: bool = False
+    serials: str = "[]"  # JSON: these machines need none
 
 
 def add(tx: Connection, token: EnrollToken, *, now_ms: int) -> None:
-    row = {"hash": token.hash, "org": token.org, "fleet": token.fleet, "uses_left": token.uses_left}
-    tx.execute(insert(enroll_tokens).values(**row, expires_ms=token.expires_ms, by=token.by, created_ms=now_ms))
+    tx.execute(insert(enroll_tokens).values(**asdict(token), created_ms=now_ms))
 
 
 def find(tx: Connection, token_hash: str) -> EnrollToken | None:

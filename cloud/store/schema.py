@@ -124,6 +124,24 @@ enroll_tokens = _table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("by", String(63), nullable=False),
+    Column("needs_approval", Boolean, nullable=False, server_default="0"),
+    Column("serials", Text, nullable=False, server_default="[]"),
+)
+enrollments = _table(
+    "enrollments",
+    Column("request", _ID, primary_key=True),
+    Column("org", _ID, ForeignKey("orgs.org"), nullable=False, index=True),
+    Column("fleet", _ID, ForeignKey("fleets.fleet"), nullable=False),
+    Column("enroll_token", String(64), nullable=False),
+    Column("tls_key", String(64), nullable=False),
+    Column("identity_key", LargeBinary, nullable=False),
+    Column("name", String(63)),
+    Column("serial", String(64), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("by", String(63), nullable=False),
+    Index("uq_enrollments_key", "enroll_token", "tls_key", unique=True),
 )
 apps = _table(
     "apps",

@@ -189,7 +189,8 @@ def test_the_enrollment_token_alone_is_on_standard_output(logged_in: Shell, caps
     cloud = CannedCloud({"POST /v1/enroll-tokens": [(200, {"token": "skerry1.x", "fleet": "default", "uses": 2})]})
     assert logged_in.run("device", "enroll-token", "--ttl", "2h", "--uses", "2", cloud=cloud) == 0
     assert capsys.readouterr().out == "skerry1.x\n"
-    assert cloud.asked[0][1] == {"fleet": "default", "uses": 2, "ttl_s": 7200}
+    asked = {"fleet": "default", "uses": 2, "ttl_s": 7200, "auto_approve": None, "serials": []}
+    assert cloud.asked[0][1] == asked
 
 
 def test_link_settings_are_sent_as_they_are_meant_and_shown(
