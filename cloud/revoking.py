@@ -10,6 +10,15 @@ from cloud.store.database import Connection
 from cloud.store.devices import Device
 
 
+def replace_keys(tx: Connection, old: Device, new: Device, *, by: str, now_ms: int) -> None:
+    """Let another machine take a device's place: its keys count from now on, the old machine's no more."""
+    revocations.add(tx, serial_of(old.certificate), old.device, now_ms=now_ms)
+    devices.put_keys(tx, new)
+    seen = presence.get(tx, old.device)
+    presence.put(tx, replace(seen, conn=None, online=False, birth=None, boots={}, contested=False, accepted=None))
+    audit.add(tx, org=old.org, by=by, action="device.replace", subject=old.device, now_ms=now_ms)
+
+
 def revoke(tx: Connection, device: Device, *, by: str, now_ms: int) -> None:
     """End a device for good: its row stays as a tombstone, so that its id is never used again."""
     revocations.add(tx, serial_of(device.certificate), device.device, now_ms=now_ms)

@@ -96,6 +96,7 @@ class _Ways:
         self.verifiers.enrolled(device)
         self.sessions.join(device.shard)
         self.publisher.enrolled(device)
+        self.revoker.wake()  # of the machine that was this device before, if there was one
 
     def revoked(self, device: DeviceRef) -> None:
         self.verifiers.revoked(device)

@@ -16,9 +16,10 @@ from broker.enrollment import EnrollmentToken, EnrollPending, EnrollRequest, Enr
 from broker.errors import Refused
 from broker.ids import DeviceRef, Name, new_id
 from broker.tls import ca_hash
-from cloud import pki
+from cloud import pki, revoking
 from cloud.api.auth import Deployer, Reader
 from cloud.api.context import Context, Ctx
+from cloud.api.devices import device_named
 from cloud.api.fleets import fleet_named
 from cloud.passwords import new_secret, secret_hash
 from cloud.store import audit, devices, enroll_tokens, enrollments, fleets
@@ -44,6 +45,7 @@ class NewToken(BaseModel):
 
 class Decision(BaseModel):
     name: Name | None = None
+    replaces: Annotated[str, Field(max_length=63)] | None = None  # the id or name of a device
 
 
 @router.post("/v1/enroll-tokens", status_code=201)
@@ -87,22 +89,28 @@ def enroll(body: EnrollRequest, context: Ctx, response: Response) -> EnrollRespo
             if asked.state == enrollments.PENDING:
                 response.status_code = 202
                 return EnrollPending(request=asked.request)
-            ref = DeviceRef(asked.org, new_id("d"))
+            old = None if asked.replaces is None else devices.get(tx, asked.org, asked.replaces)
+            if asked.replaces is not None and old is None:
+                raise Refused("not_found", "the device whose place this machine was to take is gone")
+            ref = DeviceRef(asked.org, new_id("d")) if old is None else old.ref
             certificate = context.pki.issue_device(ref, public, now=dt.datetime.now(dt.UTC))
             device = Device(
                 device=ref.device,
                 org=ref.org,
-                name=_name(tx, ref, asked.name),
-                fleet=asked.fleet,
+                name=_name(tx, ref, asked.name) if old is None else old.name,
+                fleet=asked.fleet if old is None else old.fleet,
                 enrolled_ms=context.now_ms,
-                key_number=KEY_NUMBER,
+                key_number=KEY_NUMBER if old is None else old.key_number + 1,
                 identity_key=identity,
                 tls_key=tls_key,
                 certificate=certificate,
                 trust=context.keys.sealed_trust(ref),
                 enroll_token=hashed,
             )
-            _add(tx, context, device, by=asked.by)
+            if old is None:
+                _add(tx, context, device, by=asked.by)
+            else:
+                revoking.replace_keys(tx, old, device, by=asked.by, now_ms=context.now_ms)
     if is_new:
         context.notices.enrolled(device.ref)
         context.notices.issued()
@@ -120,7 +128,7 @@ def pending(who: Reader, context: Ctx) -> dict[str, Any]:
 @router.post("/v1/enrollments/{request}/approve")
 def approve(request: str, body: Decision, who: Deployer, context: Ctx) -> dict[str, Any]:
     """Let a machine become a device the next time it asks. What it becomes is told then."""
-    return _decided(context, who, request, enrollments.APPROVED, body.name)
+    return _decided(context, who, request, enrollments.APPROVED, body.name, replaces=body.replaces)
 
 
 @router.post("/v1/enrollments/{request}/reject")
@@ -128,15 +136,20 @@ def reject(request: str, who: Deployer, context: Ctx) -> dict[str, Any]:
     return _decided(context, who, request, enrollments.REJECTED, None)
 
 
-def _decided(context: Context, who: Token, request: str, state: str, name: str | None) -> dict[str, Any]:
+def _decided(
+    context: Context, who: Token, request: str, state: str, name: str | None, *, replaces: str | None = None
+) -> dict[str, Any]:
     with context.database.write() as tx:
         row = enrollments.get(tx, who.org, request)
         if row is None or row.state != enrollments.PENDING:
             raise Refused("not_found", f"no machine waits for an approval as {request[:80]!r}")
-        name = name or row.name
-        if name is not None and state == enrollments.APPROVED and devices.name_taken(tx, who.org, name):
+        old = None if replaces is None else device_named(tx, who.org, replaces)
+        name = old.name if old is not None else name or row.name
+        if old is None and name is not None and state == enrollments.APPROVED and devices.name_taken(tx, who.org, name):
             raise Refused("name_taken", f"there is a device {name!r}")
-        enrollments.decide(tx, request, state, name=name, by=who.user_name)
+        enrollments.decide(
+            tx, request, state, name=name, by=who.user_name, replaces=None if old is None else old.device
+        )
         audit.add(
             tx, org=who.org, by=who.user_name, action=f"enrollment.{state}", subject=request, now_ms=context.now_ms
         )

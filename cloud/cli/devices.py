@@ -76,10 +76,13 @@ def approve(
     context: typer.Context,
     request: Request,
     name: Annotated[str | None, typer.Option(help="What people will call it, in place of what it asks for.")] = None,
+    replaces: Annotated[
+        str | None, typer.Option(help="The device whose place it takes, with its id, name, fleet and samples.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a machine that asked become a device."""
-    _decide(context, request, "approve", {"name": name}, as_json=as_json)
+    _decide(context, request, "approve", {"name": name, "replaces": replaces}, as_json=as_json)
 
 
 def reject(context: typer.Context, request: Request, as_json: AsJson = False) -> None:

@@ -61,6 +61,7 @@ class Verifiers:
 
     def enrolled(self, device: DeviceRef) -> None:
         self._unknown.pop(device, None)
+        self._known.pop(device, None)  # another machine took its place, with another key
 
     def revoked(self, device: DeviceRef) -> None:
         self._revoked.add(device)  # and not taken off what is known: a query may just be putting it there

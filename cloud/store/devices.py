@@ -76,6 +76,13 @@ def end(tx: Connection, device: str, *, now_ms: int) -> None:
     tx.execute(update(devices).where(devices.c.device == device).values(deleted_ms=now_ms))
 
 
+def put_keys(tx: Connection, device: Device) -> None:
+    """Give a device other keys: another machine takes its place."""
+    names = ("key_number", "identity_key", "tls_key", "certificate", "trust", "enroll_token", "enrolled_ms")
+    values = {name: getattr(device, name) for name in names}
+    tx.execute(update(devices).where(devices.c.device == device.device).values(**values))
+
+
 def retire(tx: Connection, device: str, wipe: str | None) -> None:
     """Say what the device shall wipe before it is revoked; None takes that back."""
     tx.execute(update(devices).where(devices.c.device == device).values(retire=wipe))

@@ -26,6 +26,7 @@ class Enrollment:
     created_ms: int
     state: str
     by: str
+    replaces: str | None = None  # the device whose place it takes
 
 
 _C = enrollments.c
@@ -55,8 +56,9 @@ def serial_known(tx: Connection, enroll_token: str, serial: str) -> bool:
     return _first(tx, _C.enroll_token == enroll_token, _C.serial == serial) is not None
 
 
-def decide(tx: Connection, request: str, state: str, *, name: str | None, by: str) -> None:
-    tx.execute(update(enrollments).where(_C.request == request).values(state=state, name=name, by=by))
+def decide(tx: Connection, request: str, state: str, *, name: str | None, by: str, replaces: str | None = None) -> None:
+    decided = update(enrollments).where(_C.request == request)
+    tx.execute(decided.values(state=state, name=name, by=by, replaces=replaces))
 
 
 def _first(tx: Connection, *conditions: ColumnElement[bool]) -> Enrollment | None:

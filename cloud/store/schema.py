@@ -141,6 +141,7 @@ enrollments = _table(
     Column("created_ms", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("by", String(63), nullable=False),
+    Column("replaces", _ID),
     Index("uq_enrollments_key", "enroll_token", "tls_key", unique=True),
 )
 apps = _table(

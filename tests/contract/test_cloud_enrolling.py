@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from broker.enrollment import parse_token
+from cloud import pki
 from cloud.config import Folder
+from cloud.store import revocations
 from tests.contract.test_cloud_api import Cloud, Joining, User, reason
 
 
@@ -99,3 +101,21 @@ def test_another_organisation_cannot_approve_or_see_who_waits(cloud: Cloud) -> N
     assert other.get("/v1/enrollments").json()["pending"] == []
     assert reason(other.post(f"/v1/enrollments/{request}/approve")) == (404, "not_found")
     assert reason(other.post(f"/v1/enrollments/{request}/reject")) == (404, "not_found")
+
+
+def test_a_machine_takes_the_place_of_another_on_purpose_only(cloud: Cloud) -> None:
+    user = cloud.login()
+    old, machine = Joining("pump").enroll(user), Joining("pump")
+    secret = token(user, auto_approve=False)
+    body = machine.body(secret)
+    request = cloud.client.post("/v1/enroll", json=body).json()["request"]
+    assert reason(user.post(f"/v1/enrollments/{request}/approve")) == (409, "name_taken")
+    assert reason(user.post(f"/v1/enrollments/{request}/approve", replaces="nobody")) == (404, "not_found")
+    assert user.post(f"/v1/enrollments/{request}/approve", replaces="pump").status_code == 200
+    new = cloud.client.post("/v1/enroll", json=body).json()
+    assert (new["device"], new["name"]) == (old.device, "pump")
+    assert new["mac_key"] != old.mac_key
+    assert new["certificate"] != old.certificate
+    assert new == cloud.client.post("/v1/enroll", json=body).json()
+    with cloud.database.read() as tx:
+        assert revocations.serials(tx) == {pki.serial_of(old.certificate)}
