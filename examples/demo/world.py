@@ -280,10 +280,13 @@ def image_names(*prefixes: str) -> frozenset[str]:
     return frozenset(name for name in names if name.startswith(prefixes))
 
 
-def remove_images(names: frozenset[str]) -> None:
-    """Remove images name by name: one that has other names keeps them and stays."""
+def remove_images(names: frozenset[str], *, layers: bool = True) -> None:
+    """Remove images name by name: one that has other names keeps them and stays.
+
+    Without `layers` what they were built from stays as well: somebody may be building from it.
+    """
     client = docker.APIClient(version="auto")
     for name in sorted(names):
         with contextlib.suppress(NotFound):
-            client.remove_image(name, force=True)
+            client.remove_image(name, force=True, noprune=not layers)
     client.close()

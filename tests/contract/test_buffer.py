@@ -111,8 +111,8 @@ def test_killing_the_intake_loses_nothing_that_was_confirmed(bench: Bench) -> No
     wait_until(
         lambda: bench.numbers() == [str(n) for n in range(6)], what="all samples are in the buffer", timeout_s=60
     )
-    app = bench.app()
-    assert app.xadd(STREAM, {"n": 6})
+    wait_until(lambda: bench.intake_server.child.is_up, what="the intake counts as ready, with its accounts")
+    assert bench.app().xadd(STREAM, {"n": 6})
 
 
 def test_nothing_is_trimmed_that_was_not_sent(bench: Bench) -> None:

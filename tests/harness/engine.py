@@ -96,6 +96,6 @@ def remove_images(client: docker.APIClient, address: str) -> None:
         for name in [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]:
             if name.startswith(f"{address}/"):
                 try:
-                    client.remove_image(image["Id"], force=True)
+                    client.remove_image(name, force=True, noprune=True)
                 except NotFound:
                     continue
