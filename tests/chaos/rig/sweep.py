@@ -25,7 +25,7 @@ class Tally:
     seed: int
     began: float = field(default_factory=time.monotonic)
     outcomes: list[Outcome] = field(default_factory=list)
-    points: int = 0
+    points: frozenset[Point] = frozenset()
 
     def add(self, outcome: Outcome, *, quiet: bool) -> None:
         self.outcomes.append(outcome)
@@ -48,12 +48,15 @@ class Tally:
 
     def summary(self) -> dict[str, object]:
         landed = [outcome for outcome in self.outcomes if outcome.landed]
+        hit = {outcome.point for outcome in landed}
         return {
             "seed": self.seed,
             "commit": _commit(),
             "updates": len(self.outcomes),
-            "points": self.points,
-            "points_hit": len({outcome.point for outcome in landed if "#" in outcome.point}),
+            "points": len({point.name for point in self.points}),
+            "points_hit": len({point.name for point in self.points if str(point) in hit}),
+            "passes": len(self.points),  # a point is passed more than once in an update
+            "passes_hit": len({point for point in self.points if str(point) in hit}),
             "kills": len(landed),
             "recovered": dict(Counter(outcome.recovered for outcome in landed)),
             "faults": [f"{outcome.point}: {outcome.fault}" for outcome in self.faults],
@@ -65,7 +68,7 @@ def sweep(island: Island, tally: Tally, *, kills: int | None, random_times: bool
     """Kill at every point once (`kills` None), or `kills` times at points and times drawn with the tally's seed."""
     random = Random(tally.seed)  # noqa: S311 - a story that can be told again, not a secret
     plans: dict[str, list[Point]] = {"good": _unique(island, _next(island)), "broken": _unique(island, "broken")}
-    tally.points = sum(len(points) for points in plans.values())
+    tally.points = frozenset(point for points in plans.values() for point in points)
     every = [(kind, point) for kind, points in plans.items() for point in points]
     random.shuffle(every)
     if kills is None:
