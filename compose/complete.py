@@ -129,7 +129,7 @@ def _with_default_targets(service: Table) -> Table:
 
 
 def _with_target(reference: Table) -> Table:
-    if "target" in reference.nodes:
+    if text_of(reference.nodes.get("target")):
         return reference
     target = "/run/secrets/" + text_of(reference.nodes.get("source"))
     return reference.having(target=Scalar(target, target, reference.place))

@@ -178,7 +178,7 @@ _KEPT = frozenset(
         *_each("services.*.deploy.", "replicas restart_policy restart_policy.max_attempts rollback_config"),
         *_each("services.*.deploy.", "update_config update_config.parallelism rollback_config.parallelism"),
         *_each("services.*.deploy.resources.", "limits reservations"),
-        *_each("services.*.", "env_file[].required healthcheck.retries"),
+        *_each("services.*.", "devices[].source env_file[].path env_file[].required healthcheck.retries"),
         *_each("networks.*.", "enable_ipv4 enable_ipv6"),
         *_each("services.*.", "post_start[].command pre_stop[].command"),
         *("services.*.ulimits.*.soft", "services.*.ulimits.*.hard"),

@@ -57,6 +57,20 @@ def test_what_is_printed_prints_the_same_again(load_text: Load) -> None:
     check_fixpoint(load_text(SEED), load_text)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("env_file", [{"path": "", "required": False}]),
+        ("devices", [{"source": "", "target": "/dev/a"}]),
+        ("secrets", [{"source": "s", "target": ""}]),
+    ],
+)
+def test_an_empty_text_is_printed_as_what_it_means(load_text: Load, key: str, value: Plain) -> None:
+    web: dict[str, Plain] = {"image": "a", key: value}
+    text = flow({"services": {"web": web}, "secrets": {"s": {"environment": "HOME"}}})
+    check_fixpoint(load_text(text, environment={"HOME": "/h"}), load_text)
+
+
 @pytest.mark.parametrize(("key", "value"), alone)
 def test_what_is_printed_of_a_key_prints_the_same_again(load_text: Load, key: str, value: Plain) -> None:
     web: dict[str, Plain] = {"image": "a", key: value}
