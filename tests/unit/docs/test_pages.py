@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import promises
 from tests.unit.docs.pages import ARCHITECTURE, DOCS, ROOT, named_files, package_files
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "bench/RESULTS.md"]
@@ -54,3 +55,12 @@ def _leads_somewhere(page: Path, target: str) -> bool:
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_page_lists_the_promises_that_are_broken_on_purpose() -> None:
+    assert promises.table() in promises.PAGE.read_text(), "tests/chaos/promises.py has another table"
+
+
+@pytest.mark.parametrize("promise", promises.PROMISES, ids=lambda each: each.promise)
+def test_what_keeps_a_promise_is_where_it_is_broken(promise: promises.Promise) -> None:
+    assert (ROOT / promise.file).read_text().count(promise.kept) == 1
