@@ -198,8 +198,8 @@ class WorkerUnderTest:
             registry=self._registry,
             clock=SystemClock(),
             place_for=lambda sections: Place(device=self.device.ref.device, registry=self._registry, intake={}),
-            token_for=lambda image: "",
             report=lambda report: None,
+            pull=lambda image, progress: None,
             progress=lambda instance, done, total: None,
             observed=lambda apps, observed: None,
         )
