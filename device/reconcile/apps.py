@@ -291,7 +291,8 @@ def _due_s(case: Case, decision: Decision) -> float | None:
         due.append(attempt.retry_at - case.snapshot.now)
     if decision.app is not None and not case.is_busy:
         soon = soon_s(decision.app, decision.seen)
-        due += [soon] if soon is not None and decision.verdict.state == "pending" else []
+        is_well = decision.verdict.state == "good" and not decision.verdict.message
+        due += [soon] if soon is not None and not is_well else []  # what fell is well again when it has run for long
         if decision.plan.waiting or (decision.is_on_trial and decision.verdict.state == "pending"):
             due.append(WAITING_S)
     return min(due, default=None)

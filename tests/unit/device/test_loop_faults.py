@@ -94,6 +94,21 @@ def test_a_crash_loop_of_a_release_that_worked_is_left_running_and_told(stage: S
     assert stage.runs() == ["hello two"]
 
 
+def test_a_service_that_fell_once_is_believed_again_without_an_event(stage: Stage) -> None:
+    # It stayed degraded until the next event of the engine, or for the quarter of an hour until a resync.
+    stage.want(release())
+    stage.settle()
+    stage.clock.sleep(3600.0)
+    stage.engine.become("web", "running", restarts=1)
+    stage.turns(4)
+    assert stage.states() == ["hello degraded"]
+    waits_s = stage.mailbox.waits[-1]
+    assert 0.0 < waits_s <= MONITOR_S
+    stage.clock.sleep(waits_s)
+    stage.turns(1)
+    assert stage.states() == ["hello converged"]
+
+
 def test_the_check_that_an_image_brings_along_counts(stage: Stage) -> None:
     # Only the file's own was counted: a slow one of the image was judged too early.
     from broker.appspec import Healthcheck
