@@ -11,11 +11,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, InvalidArgument
+from docker.transport import UnixHTTPAdapter
+from docker.utils import convert_filters
 
 from broker.engine_limits import older
 from device.engine.port import EngineRefused, EngineUnavailable
@@ -91,6 +94,23 @@ class Connection:
         client = docker.APIClient(base_url=self.url, version=api, timeout=TIMEOUT_S)
         client.trust_env = False  # a proxy of the environment has no business on a unix socket, and asking costs 0.3 ms
         return client
+
+    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """List containers, running or not. On a socket file without `requests`, whose own work is half of the time that
+        a round with nothing to do takes; whatever is not an answer is left to docker-py's words."""
+        client = self.client()
+        adapter = client.get_adapter(client.base_url)
+        if isinstance(adapter, UnixHTTPAdapter):
+            url = client._url("/containers/json").removeprefix(client.base_url)
+            asked = urlencode({"all": 1, "filters": convert_filters(filters)})
+            pool = adapter.get_connection(client.base_url)
+            answer = pool.urlopen(
+                "GET", f"{url}?{asked}", headers={"Host": "localhost"}, timeout=TIMEOUT_S, retries=False
+            )
+            if answer.status == 200:
+                found: list[dict[str, Any]] = json.loads(answer.data)
+                return found
+        return list(client.containers(all=True, filters=filters))
 
     def libpod(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask Podman's own API for what Docker's cannot say; return the answer of `requests`."""

@@ -103,7 +103,7 @@ class DockerEngine:
 
     def containers(self) -> tuple[Container, ...]:
         with self._connection.reading():
-            items = self._connection.client().containers(all=True, filters=self._mine)
+            items = self._connection.containers(self._mine)
             seen = tuple(listing.container(item) for item in items)
             return self._minder.overlay(seen) if self._is_podman else seen
 
