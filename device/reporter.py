@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from broker.backoff import Backoff
@@ -13,7 +13,8 @@ from broker.errors import Refused
 from broker.messages import Condition, Generation, InstanceStatus, Progress, Status
 from device.uplink import Make, Uplink
 
-COALESCE_S = 0.1  # one round of reconcile changes several things; they leave as one status
+COALESCE_S = 0.1  # what is learnt in one moment leaves as one status, unless it must be told at once
+GAP_S = 0.25  # between two statuses: each says all, so what comes in a burst need not be told one by one
 AGAIN = Backoff(first_s=2.0, max_s=30.0)
 PROGRESS_EVERY_S = 1.0
 INSTANCES_MAX = 128  # of a shortened status
@@ -54,6 +55,7 @@ class Reporter:
         self._held = 0
         self._again = True
         self._ready = False
+        self._due: float | None = None  # when the first change that was not sent leaves
         self._progress_at = 0.0
 
     # --- any thread
@@ -73,12 +75,26 @@ class Reporter:
     def accepted(self, generation: Generation | None) -> None:
         self._change(lambda old: replace(old, accepted=generation))
 
-    def instances(self, instances: tuple[InstanceStatus, ...]) -> None:
-        self._change(lambda old: replace(old, instances=instances))
+    def condition(self, *conditions: Condition) -> None:
+        """Set conditions by their types."""
+        self._change(lambda old: _with(old, conditions))
 
-    def condition(self, condition: Condition) -> None:
-        """Set one condition by its type."""
-        self._change(lambda old: replace(old, conditions=dict(old.conditions) | {condition.type: condition}))
+    def found(self, conditions: Sequence[Condition], instances: tuple[InstanceStatus, ...] | None) -> None:
+        """Take what a round of reconcile found, as one change and the whole of it: it leaves at once.
+
+        `instances` None: what was known of them stays, as the engine showed nothing.
+        """
+        self._change(
+            lambda old: replace(_with(old, conditions), instances=old.instances if instances is None else instances),
+            is_urgent=True,
+        )
+
+    def died(self, container_id: str, exit_code: int | None) -> None:
+        """Tell at once that a container of an app at rest has ended; what comes of it the next round says."""
+        self._change(
+            lambda old: replace(old, instances=tuple(_ended(i, container_id[:12], exit_code) for i in old.instances)),
+            is_urgent=True,
+        )
 
     def progress(self, instance: str, done: int, total: int) -> None:
         """Tell how far a pull is; dropped when one was told within the last second."""
@@ -123,16 +139,18 @@ class Reporter:
 
     def run(self, stopping: threading.Event) -> None:
         """Send statuses until `stopping`; poke it to end."""
-        sent, sent_at, tries = 0, 0.0, 0
+        sent, sent_at, tries = 0, -GAP_S, 0
         while not stopping.is_set():
             now = self._clock.monotonic()
             if self._again:
-                self._again, sent, tries = False, 0, 0
+                self._again, sent, sent_at, tries = False, 0, -GAP_S, 0
             waiting_s = 600.0  # whoever changes something wakes
             if self._ready and self._revision > self._held and self._uplink.connected:
-                due = 0.0 if sent != self._revision else sent_at + AGAIN.delay_s(tries, 1.0)
+                if sent != self._revision:
+                    due = max(sent_at + GAP_S, self._due or 0.0)
+                else:
+                    due = sent_at + AGAIN.delay_s(tries, 1.0)
                 if now >= due:
-                    stopping.wait(COALESCE_S)
                     revision = self._revision
                     if self._send(revision):
                         tries = tries + 1 if sent == revision else 0
@@ -145,19 +163,21 @@ class Reporter:
             self._wake.wait(waiting_s)
             self._wake.clear()
 
-    def _change(self, change: Callable[[Content], Content]) -> None:
+    def _change(self, change: Callable[[Content], Content], *, is_urgent: bool = False) -> None:
+        due = self._clock.monotonic() + (0.0 if is_urgent else COALESCE_S)
         with self._lock:
             old, content = self._content, change(self._content)
             if content == old and self._revision:
                 return
             self._content = content
             self._revision += 1
+            self._due = due if self._due is None else min(due, self._due)
             self._changed(old, content)
         self._wake.set()
 
     def _send(self, revision: int) -> bool:
         with self._lock:
-            content = self._content
+            content, self._due = self._content, None
         try:
             return self._send_content(revision, content)
         except Refused:
@@ -179,6 +199,23 @@ class Reporter:
             disk_free_bytes=free,
             link=link,
         )
+
+
+def _with(content: Content, conditions: Iterable[Condition]) -> Content:
+    return replace(content, conditions={**content.conditions, **{each.type: each for each in conditions}})
+
+
+def _ended(instance: InstanceStatus, container: str, exit_code: int | None) -> InstanceStatus:
+    """Return an app at rest with a container that has ended; in an update, containers end all the time."""
+    if instance.state in ("updating", "removing") or container not in {s.container for s in instance.services}:
+        return instance
+    services = tuple(
+        service.model_copy(update={"state": "exited", "health": "none", "exit_code": exit_code})
+        if service.container == container and service.state == "running"
+        else service
+        for service in instance.services
+    )
+    return instance.model_copy(update={"services": services})
 
 
 def _shortened(content: Content) -> Content:

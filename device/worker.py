@@ -13,7 +13,7 @@ from broker.channels import inbox_filter
 from broker.clock import SystemClock, boot_id, uptime_ms
 from broker.errors import Refused
 from broker.ids import new_id
-from broker.messages import Instant, Retire, StreamKept, Sync
+from broker.messages import Condition, Instant, Retire, StreamKept, Sync
 from broker.session import Session, SessionConfig
 from broker.signing import Signer
 from broker.threads import SupervisedThread
@@ -80,7 +80,12 @@ class Worker:
         self._app_redis = paths.app_redis
         self._reported: Report | None = None  # of the newest round
 
-        self.engine = DockerEngine(device=identity.device, url=owner.engine, files=paths.files)
+        self.engine = DockerEngine(
+            device=identity.device,
+            url=owner.engine,
+            files=paths.files,
+            died=lambda container_id, exit_code: self.reporter.died(container_id, exit_code),  # noqa: PLW0108 - made later
+        )
         self.mailbox = Mailbox()
         self.uplink = Uplink(device=identity.ref, mac=identity.mac)
         self.replies = Replies(self.uplink, clock=self._clock)
@@ -421,26 +426,35 @@ class Worker:
 
     def _report(self, report: Report) -> None:
         self._reported = report
-        self.reporter.condition(conditions.engine(report.engine_error))
-        self.reporter.condition(conditions.intake(self.forwarders.errors))
-        self.reporter.condition(conditions.images(self.images.port_error))
-        patched = self.images.patched
-        if patched.whole_bytes:
-            self.reporter.condition(conditions.patches(patched.saved_bytes, patched.whole_bytes, patched.failed))
-        self.reporter.condition(conditions.redis("Store", *self.store.trouble))
-        self.reporter.condition(conditions.redis("Intake", *self._intake_trouble()))
         if not report.engine_error:
-            self._storage("reconcile", report.storage_error)
-        if not report.engine_error and not report.storage_error:
-            self.reporter.instances(report.instances)
-            if report.desired is not None:
-                self.images.settled(report.desired, report.instances)
-                self._retired(report.desired.retire, wiped=report.wiped)
+            self._storage_errors["reconcile"] = report.storage_error
+        has_looked = not report.engine_error and not report.storage_error
+        self.reporter.found(
+            (
+                conditions.engine(report.engine_error),
+                conditions.intake(self.forwarders.errors),
+                conditions.images(self.images.port_error),
+                *self._patches(),
+                conditions.redis("Store", *self.store.trouble),
+                conditions.redis("Intake", *self._intake_trouble()),
+                conditions.storage(self._storage_errors),
+            ),
+            report.instances if has_looked else None,
+        )
+        if has_looked and report.desired is not None:
+            self.images.settled(report.desired, report.instances)
+            self._retired(report.desired.retire, wiped=report.wiped)
         self.reporter.ready()
 
     def _happened(self, events: Sequence[Event]) -> None:
         for event in events:
             self.events.tell(event)
+
+    def _patches(self) -> tuple[Condition, ...]:
+        patched = self.images.patched
+        if not patched.whole_bytes:
+            return ()
+        return (conditions.patches(patched.saved_bytes, patched.whole_bytes, patched.failed),)
 
     def _intake_trouble(self) -> tuple[str, str]:
         over = self.shares.trouble

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,21 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Doc
 class DockerEngine:
     """An `Engine` over a socket, seeing only what carries the label of one device."""
 
-    def __init__(self, *, device: str, url: str | None = None, files: Path | None = None) -> None:
-        """`files` is where the configs and secrets of containers lie; without, none with such can be made."""
+    def __init__(
+        self,
+        *,
+        device: str,
+        url: str | None = None,
+        files: Path | None = None,
+        died: Callable[[str, int | None], None] = lambda container_id, exit_code: None,
+    ) -> None:
+        """`files` is where the configs and secrets of containers lie; without, none with such can be made.
+
+        `died` is told of each container that ends, by the engine's own word and on the thread that reads its events:
+        Docker frees a container's networks, a tenth of a second, before its lists show that it has ended.
+        """
         self._device = device
+        self._died = died
         self.files = HostFiles(files, in_use=self._hashes)
         self._mine = {"label": f"{labels.DEVICE}={device}"}
         self._connection = Connection(url)
@@ -117,7 +130,9 @@ class DockerEngine:
     def details(self, container_id: str) -> Details:
         with self._connection.reading():
             told = listing.details(self._connection.client().inspect_container(container_id))
-        return self._minder.completed(container_id, told)
+        if self._is_podman:  # the list with what is minded is the better word
+            return replace(self._minder.completed(container_id, told), state=None)
+        return told
 
     def bridge_of(self, network: str) -> str | None:
         try:
@@ -316,11 +331,17 @@ class DockerEngine:
                 if self._closed:
                     raise EngineUnavailable("this engine is closed")
                 is_podman = self._is_podman
-                self._events = EventWatch(self._connection, self._device, self._minder.heard if is_podman else _is_news)
+                self._events = EventWatch(self._connection, self._device, self._heard)
                 if is_podman:
                     self._minder.start()
                     self._minder.doubt_all()
             return self._events
+
+    def _heard(self, event: dict[str, Any]) -> bool:
+        death = listing.death(event)
+        if death is not None:
+            self._died(*death)
+        return self._minder.heard(event) if self._is_podman else _is_news(event)
 
     def _poke(self) -> None:
         events = self._events

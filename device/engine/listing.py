@@ -16,7 +16,7 @@ _STATES: dict[str, State] = {
     "running": "running",
     "paused": "running",
     "restarting": "restarting",
-    "removing": "exited",
+    "removing": "restarting",  # it may not be started any more, nor its name taken: an event tells when it is gone
     "exited": "exited",
     "dead": "exited",
     "stopped": "exited",
@@ -79,7 +79,17 @@ def details(found: dict[str, Any]) -> Details:
         restarts=int(found.get("RestartCount") or 0),
         oom_killed=bool(state.get("OOMKilled")),
         exit_code=int(state["ExitCode"]) if has_run and not is_running else None,
+        state=_STATES.get(str(state.get("Status", ""))),
     )
+
+
+def death(event: dict[str, Any]) -> tuple[str, int | None] | None:
+    """Return which container an event says has ended, and its exit code."""
+    if event.get("Type") != "container" or event.get("Action") not in ("die", "died"):
+        return None
+    actor = event.get("Actor") or {}
+    code = str((actor.get("Attributes") or {}).get("exitCode", ""))
+    return str(actor.get("ID", "")), int(code) if code.isdecimal() else None
 
 
 def at_ns(stamp: str) -> int | None:

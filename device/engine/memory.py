@@ -115,7 +115,8 @@ class MemoryEngine:
         self._answer("details")
         container = self._known(container_id)
         told = self._details.get(container_id, Details(None, 0, oom_killed=False, exit_code=None))
-        return replace(told, exit_code=None if container.state == "running" else container.exit_code)
+        exit_code = None if container.state == "running" else container.exit_code
+        return replace(told, exit_code=exit_code, state=container.state)
 
     def has_image(self, image: str) -> bool:
         self._answer("has_image")

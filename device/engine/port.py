@@ -74,6 +74,7 @@ class Details:
     restarts: int  # by the restart policy, since it was made or last started by us
     oom_killed: bool
     exit_code: int | None  # None while it runs and before it ran
+    state: State | None = None  # newer than the list's: an engine lists a container that died as running for a while
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Looks:
             self._resources = self._engine.resources()
         networks, volumes = self._resources
         now = self._clock.monotonic()
-        runs = self.runs.look(containers, self._details, now=now, closely=closely)
+        containers, runs = self.runs.look(containers, self._details, now=now, closely=closely)
         away_s = now - self._looked_at if self._was_away and self._looked_at is not None else 0.0
         self._looked_at, self._was_away = now, False
         return Snapshot(Observed(containers, networks, volumes), runs, now), away_s

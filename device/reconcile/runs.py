@@ -8,7 +8,7 @@ stopped and started again after pauses that grow to `REST_MAX_S`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from device.engine.port import Container, Details
 from device.reconcile.facts import Run
@@ -44,19 +44,23 @@ class Runs:
         *,
         now: float,
         closely: Callable[[Container], bool],
-    ) -> Mapping[str, Run]:
-        """Take a list in; return what is known of each container. Inspects those that changed, and those of `closely`.
+    ) -> tuple[tuple[Container, ...], Mapping[str, Run]]:
+        """Take a list in; return it as inspections show it now, and what is known of each container.
 
-        `details_of` returns None for a container that is gone by now.
+        Inspects those that changed, and those of `closely`. `details_of` returns None for a container that is gone.
         """
         self._known = {c.id: self._known.get(c.id, _Known()) for c in containers}
-        for container in containers:
-            known = self._known[container.id]
-            changed = known.state != container.state or known.details is None
-            if container.state != "created" and (changed or closely(container)):
-                self._inspected(known, container, details_of(container.id), now)
+        shown: list[Container] = []
+        for listed in containers:
+            known, container = self._known[listed.id], listed
+            changed = known.state != listed.state or known.details is None
+            if listed.state != "created" and (changed or closely(listed)):
+                details = details_of(listed.id)
+                container = _newest(listed, details)
+                self._inspected(known, container, details, now)
             known.state = container.state
-        return {container.id: self._run(container, now) for container in containers}
+            shown.append(container)
+        return tuple(shown), {container.id: self._run(container, now) for container in shown}
 
     def _inspected(self, known: _Known, container: Container, details: Details | None, now: float) -> None:
         before = known.details
@@ -100,3 +104,10 @@ class Runs:
         """Let everything that rests be tried at once."""
         for known in self._known.values():
             known.rests_until = 0.0
+
+
+def _newest(container: Container, details: Details | None) -> Container:
+    """Return a container that was listed as running as a later inspection shows it."""
+    if details is None or details.state in (None, container.state) or container.state != "running":
+        return container
+    return replace(container, state=details.state, health="none", exit_code=details.exit_code)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.messages import Condition, Generation, InstanceStatus, Progress, ServiceStatus, Status
-from device.reporter import AGAIN, REVISIONS_PER_RUN, Reporter
+from device.reporter import AGAIN, COALESCE_S, GAP_S, REVISIONS_PER_RUN, Reporter
 from tests.harness.apps import DIGEST
 from tests.unit.device.fakes import CONN, FakeClock, Line, Script, nothing, uplink_on
 
@@ -29,7 +29,8 @@ class Stage:
         self.reporter = Reporter(uplink_on(self.line), clock=self.clock, disk_free=lambda: 1234)
 
     def turns(self, *actions: Callable[[], object]) -> list[Status]:
-        """Let the thread turn once after each action; return what it sent."""
+        """Let the thread turn once after each action; return what it sent. What was told before is due."""
+        self.clock.sleep(COALESCE_S)
         self.reporter.run(Script(actions, wake=self.reporter.poke))
         return self.line.taken()
 
@@ -51,11 +52,10 @@ def revisions(sent: list[Status]) -> list[int]:
 def test_a_status_is_the_whole_reported_state(stage: Stage) -> None:
     stage.reporter.accepted(HELD)
     stage.reporter.condition(INTAKE)
-    stage.reporter.condition(GOOD)
-    stage.reporter.instances((WEB,))
+    stage.reporter.found((GOOD,), (WEB,))
     assert stage.turns(nothing) == [
         Status(
-            conn=CONN, n=1, revision=4, accepted=HELD, conditions=(GOOD, INTAKE), instances=(WEB,), disk_free_bytes=1234
+            conn=CONN, n=1, revision=3, accepted=HELD, conditions=(GOOD, INTAKE), instances=(WEB,), disk_free_bytes=1234
         )
     ]  # fmt: skip
 
@@ -77,12 +77,68 @@ def test_a_change_is_a_new_revision_and_telling_the_same_again_is_none(stage: St
 
 
 def test_changes_of_one_moment_leave_as_one_status(stage: Stage) -> None:
-    def round_of_reconcile() -> None:
+    def moment() -> None:
         stage.reporter.accepted(HELD)
         stage.reporter.condition(GOOD)
-        stage.reporter.instances((WEB,))
+        stage.reporter.condition(INTAKE)
 
-    assert revisions(stage.turns(round_of_reconcile, nothing, nothing)) == [3]
+    assert revisions(stage.turns(moment, nothing)) == []
+    assert revisions(stage.turns(stage.after(COALESCE_S), nothing)) == [3]
+
+
+def test_what_a_round_found_is_one_change_and_leaves_at_once_with_what_waits(stage: Stage) -> None:
+    def round_of_reconcile() -> None:
+        stage.reporter.accepted(HELD)
+        stage.reporter.found((GOOD, INTAKE), (WEB,))
+
+    (sent,) = stage.turns(round_of_reconcile, nothing)
+    assert (sent.revision, sent.accepted, sent.conditions, sent.instances) == (2, HELD, (GOOD, INTAKE), (WEB,))
+
+
+def test_a_round_to_which_the_engine_showed_nothing_leaves_the_apps_as_they_were(stage: Stage) -> None:
+    stage.reporter.found((GOOD,), (WEB,))
+    stage.reporter.found((BAD,), None)
+    assert [(sent.conditions, sent.instances) for sent in stage.turns(nothing)] == [((BAD,), (WEB,))]
+
+
+def test_rounds_that_follow_closely_on_each_other_leave_as_one_status(stage: Stage) -> None:
+    def another_round() -> None:
+        state = "updating" if stage.reporter.revision % 2 else "converged"
+        stage.reporter.found((), (WEB.model_copy(update={"state": state}),))
+
+    assert revisions(stage.turns(*[another_round] * 5, stage.after(GAP_S))) == [1, 5]
+
+
+def app_of(*services: ServiceStatus, state: str = "converged") -> InstanceStatus:
+    return WEB.model_copy(update={"services": services, "state": state})
+
+
+RUNNING = ServiceStatus(name="web", state="running", health="healthy", container="c0ffee123456")
+OTHER = ServiceStatus(name="db", state="running", container="decaf1234567")
+
+
+def test_a_death_is_told_at_once_by_the_word_of_the_engine(stage: Stage) -> None:
+    stage.reporter.found((), (app_of(RUNNING, OTHER),))
+    gap, dies = stage.after(GAP_S), lambda: stage.reporter.died("c0ffee1234567890", 137)
+    (_, sent) = stage.turns(nothing, gap, dies)
+    dead = RUNNING.model_copy(update={"state": "exited", "health": "none", "exit_code": 137})
+    assert sent.instances == (app_of(dead, OTHER),)
+
+
+@pytest.mark.parametrize("state", ["updating", "removing"])
+def test_a_death_in_the_midst_of_an_update_is_left_to_the_round(stage: Stage, state: str) -> None:
+    stage.reporter.found((), (app_of(RUNNING, state=state),))
+    before = stage.reporter.revision
+    stage.reporter.died("c0ffee1234567890", 0)
+    assert stage.reporter.revision == before
+
+
+def test_a_death_of_a_container_that_is_not_reported_or_not_running_changes_nothing(stage: Stage) -> None:
+    stage.reporter.found((), (app_of(RUNNING.model_copy(update={"state": "restarting"}), OTHER),))
+    before = stage.reporter.revision
+    stage.reporter.died("c0ffee1234567890", 1)
+    stage.reporter.died("abcabcabcabcabca", 1)
+    assert stage.reporter.revision == before
 
 
 def test_conditions_set_by_two_threads_at_once_are_both_kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +185,8 @@ def test_each_wait_for_a_status_to_be_held_is_longer_than_the_one_before(stage: 
 
 def test_a_newer_status_takes_the_place_of_one_that_waits_to_be_held(stage: Stage) -> None:
     stage.reporter.condition(GOOD)
-    assert revisions(stage.turns(nothing, lambda: stage.reporter.condition(BAD), nothing)) == [1, 2]
+    later = (lambda: stage.reporter.condition(BAD), stage.after(GAP_S))
+    assert revisions(stage.turns(nothing, *later)) == [1, 2]
 
 
 def test_holding_an_older_revision_is_not_holding_this_one(stage: Stage) -> None:
@@ -184,6 +241,6 @@ def test_progress_is_told_once_a_second_and_the_rest_dropped(stage: Stage) -> No
 def test_a_status_too_large_for_its_channel_is_sent_without_its_services(stage: Stage) -> None:
     noise = random.Random(1)  # noqa: S311 - repeatable, and does not compress
     services = tuple(ServiceStatus(name=f"s{n}", state="exited", reason=noise.randbytes(900).hex()) for n in range(100))
-    stage.reporter.instances((WEB.model_copy(update={"state": "failed", "services": services}),))
+    stage.reporter.found((), (WEB.model_copy(update={"state": "failed", "services": services}),))
     (sent,) = stage.turns(nothing)
     assert [(instance.state, instance.services) for instance in sent.instances] == [("failed", ())]

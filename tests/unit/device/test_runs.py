@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from device.engine.port import Details
@@ -29,9 +29,7 @@ class Watched:
 
     def look(self, *, closely: bool = False, **changes: Any) -> Run:
         self.container = became(self.container, **changes)
-        found: Mapping[str, Run] = self.runs.look(
-            [self.container], self.details, now=self.now, closely=lambda c: closely
-        )
+        (self.shown,), found = self.runs.look([self.container], self.details, now=self.now, closely=lambda c: closely)
         return found[self.container.id]
 
     def falls(self) -> Run:
@@ -153,5 +151,40 @@ def test_what_is_gone_is_forgotten() -> None:
 
 def test_a_container_that_goes_between_the_list_and_its_inspection_is_no_error() -> None:
     runs = Runs()
-    found = runs.look([CONTAINER], lambda key: None, now=0.0, closely=lambda c: True)
-    assert found[CONTAINER.id] == Run()
+    listed, found = runs.look([CONTAINER], lambda key: None, now=0.0, closely=lambda c: True)
+    assert (listed, found[CONTAINER.id]) == ((CONTAINER,), Run())
+
+
+def died(*, restarts: int) -> Details:
+    return Details(1, restarts, oom_killed=False, exit_code=137, state="restarting")
+
+
+def test_a_container_that_is_still_listed_as_running_is_shown_as_its_inspection_shows_it() -> None:
+    watched = Watched()
+    watched.look()
+    (shown_now,), runs = watched.runs.look(
+        [watched.container], lambda key: died(restarts=1), now=9.0, closely=lambda c: True
+    )
+    assert shown_now == replace(watched.container, state="restarting", exit_code=137)
+    assert runs[shown_now.id] == Run(steady_s=0.0, restarts=1, started_at_ms=1)
+
+
+def test_a_fall_that_an_inspection_shows_before_the_list_does_counts_once() -> None:
+    watched = Watched()
+    watched.look()
+    watched.restarts = FALLS_MAX - 2
+    watched.look(closely=True)
+    for state in ("running", "restarting"):  # the twelfth would make it a loop
+        container = replace(watched.container, state=state)
+        _, runs = watched.runs.look(
+            [container], lambda key: died(restarts=FALLS_MAX - 1), now=1.0, closely=lambda c: True
+        )
+    assert not runs[watched.container.id].is_looping
+
+
+def test_an_inspection_of_what_was_listed_as_ended_does_not_set_it_running() -> None:
+    watched = Watched()
+    ended = replace(watched.container, state="exited", exit_code=0)
+    running = replace(died(restarts=0), state="running")
+    (shown_now,), _ = watched.runs.look([ended], lambda key: running, now=0.0, closely=lambda c: True)
+    assert shown_now == ended
