@@ -33,7 +33,10 @@ class Contender(Protocol):
 
 
 class Raw:
-    """The fewest engine calls, made by hand: what cannot run beside each other runs in order, all else at once."""
+    """The fewest engine calls, made by hand: what cannot run beside each other runs in order, all else at once.
+
+    As Compose files ask, a service starts after and stops before what it depends on.
+    """
 
     name = "raw"
 
@@ -63,17 +66,18 @@ class Raw:
 
     def down(self) -> None:
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(self._away, CHAIN))
+            removals = []
+            for name in reversed(CHAIN):
+                self._client.stop(self._called(name), timeout=10)
+                removals.append(pool.submit(self._client.remove_container, self._called(name)))
+            for removal in removals:
+                removal.result()
         self._client.remove_network(self._called("back"))
         self._api = 0
 
     def end(self) -> None:
         self._client.remove_volume(self._called("data"), force=True)
         self._client.close()
-
-    def _away(self, name: str) -> None:
-        self._client.stop(self._called(name), timeout=10)
-        self._client.remove_container(self._called(name))
 
     @property
     def _labels(self) -> dict[str, str]:
@@ -96,6 +100,22 @@ class Raw:
             host_config=client.create_host_config(restart_policy={"Name": "unless-stopped"}, binds=binds),
             networking_config=client.create_networking_config({network: client.create_endpoint_config(aliases=[name])}),
         )
+
+
+class RawAtOnce(Raw):
+    """Takes all down at once, whatever depends on what: faster than anything that keeps the order."""
+
+    name = "raw at once"
+
+    def down(self) -> None:
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(self._away, CHAIN))
+        self._client.remove_network(self._called("back"))
+        self._api = 0
+
+    def _away(self, name: str) -> None:
+        self._client.stop(self._called(name), timeout=10)
+        self._client.remove_container(self._called(name))
 
 
 class Compose:

@@ -22,7 +22,7 @@ from typing import Any
 
 import docker
 
-from bench.contenders import Compose, Raw, Watch
+from bench.contenders import Compose, Raw, RawAtOnce, Watch
 from bench.peer_app import CHAIN, Images, app_section, push_images
 from bench.worker_under_test import WorkerUnderTest
 from tests.harness.engine import docker_client, registry, remove_images
@@ -60,7 +60,8 @@ def measure(
     images = push_images(client, address)
     samples: Samples = defaultdict(lambda: defaultdict(list))
     facts: dict[str, Any] = {"down_in_an_update": {}}
-    contenders: list[Any] = [Raw(images, f"{folder.name}0"), *composes(folder, images, compose_v2)]
+    raws = (Raw(images, f"{folder.name}0"), RawAtOnce(images, f"{folder.name}9"))
+    contenders: list[Any] = [*raws, *composes(folder, images, compose_v2)]
     with WorkerUnderTest(folder / "w", address) as worker:
         worker.app = lambda api: app_section(images, instance=worker.instance, api=api)
         contenders.append(worker)

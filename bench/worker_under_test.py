@@ -39,7 +39,7 @@ from tests.harness.mqtt import start_mosquitto
 
 PATIENCE_S = 60.0
 MAC = MacKey(b"m" * 32)
-QUIET_S = 0.4  # no status for this long: the afterwork is done
+QUIET_S = 1.0  # no status for this long: the afterwork is done
 
 
 class WorkerUnderTest:
@@ -116,8 +116,10 @@ class WorkerUnderTest:
 
     def until_settled(self) -> None:
         """Wait until the newest desired state is reported as done, and nothing more is being said."""
-        self._until(self._is_settled, "the worker at rest")
+        deadline = time.monotonic() + PATIENCE_S
         while time.time() - self._statuses[-1][0] < QUIET_S or not self._is_settled():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the worker does not come to rest; its last status: {self._statuses[-1]}")
             time.sleep(0.05)
 
     def kill_one(self, watch: Watch) -> tuple[float, float]:
@@ -127,13 +129,13 @@ class WorkerUnderTest:
             time.sleep(0.05)  # between two runs it has none, and killing 0 would kill this process
         with self._changed:
             self._statuses[:-1] = []
-        known = len(self._statuses)
+        before = _of_web(self._statuses[0][1])
         began = time.time()
         os.kill(pid, signal.SIGKILL)
         watch.until(lambda events: any(action == "container die" for _, action, _ in events), "the engine's word")
         told = time.time() - began
-        self._until(lambda: len(self._statuses) > known, "the worker's word")
-        return told, self._statuses[known][0] - began
+        self._until(lambda: any(_of_web(status) != before for _, status in self._statuses), "the worker's word")
+        return told, next(at for at, status in self._statuses if _of_web(status) != before) - began
 
     def remove_one(self, watch: Watch) -> tuple[float, float]:
         """Remove a container by hand; return the seconds until it ran again, and those of the two calls by hand."""
@@ -264,6 +266,12 @@ class WorkerUnderTest:
         with self._changed:
             if not self._changed.wait_for(condition, timeout=PATIENCE_S):
                 raise TimeoutError(f"{what} did not come; the last status: {self._statuses[-1:]}")
+
+
+def _of_web(status: Status) -> tuple[object, ...]:
+    """Return what changes of a service when its container dies, and does not otherwise."""
+    found = next(service for instance in status.instances for service in instance.services if service.name == "web")
+    return found.state == "running", found.container, found.restarts, found.started_at_ms
 
 
 class _Unix(HTTPConnection):
