@@ -26,6 +26,7 @@ from device.engine.port import EngineRefused, EngineUnavailable
 TIMEOUT_S = 60
 READ_BYTES = 64 * 1024
 VALUE_CHARS_MAX = 1024 * 1024  # one JSON value of a stream; an engine's are a few hundred characters
+HEADERS = {"Host": "localhost", "Connection": "keep-alive"}
 _BEGIN = re.compile(r"\s*\{")
 LIBPOD = "/v4.0.0/libpod"  # Podman's own API beside Docker's; Podman 5 still answers to this version of it
 PODMAN_MIN = 4
@@ -104,9 +105,7 @@ class Connection:
             url = client._url("/containers/json").removeprefix(client.base_url)
             asked = urlencode({"all": 1, "filters": convert_filters(filters)})
             pool = adapter.get_connection(client.base_url)
-            answer = pool.urlopen(
-                "GET", f"{url}?{asked}", headers={"Host": "localhost"}, timeout=TIMEOUT_S, retries=False
-            )
+            answer = pool.urlopen("GET", f"{url}?{asked}", headers=HEADERS, timeout=TIMEOUT_S, retries=False)
             if answer.status == 200:
                 found: list[dict[str, Any]] = json.loads(answer.data)
                 return found

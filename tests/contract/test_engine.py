@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import requests
+import urllib3
 
 from broker.appspec import Hook, Restart
 from device.engine.docker import DockerEngine
@@ -112,13 +112,13 @@ def test_looking_again_costs_one_call(real: Bench, monkeypatch: pytest.MonkeyPat
     real.run(healthcheck={"test": ["CMD", "/bin/busybox", "true"], "interval_ms": 60_000})
     real.engine.containers()
     asked: list[object] = []
-    send = requests.Session.send
+    urlopen = urllib3.HTTPConnectionPool.urlopen
 
-    def counted(session: requests.Session, request: requests.PreparedRequest, **how: Any) -> requests.Response:
-        asked.append(request.url)
-        return send(session, request, **how)
+    def counted(pool: urllib3.HTTPConnectionPool, method: str, url: str, **how: Any) -> urllib3.BaseHTTPResponse:
+        asked.append(url)
+        return urlopen(pool, method, url, **how)
 
-    monkeypatch.setattr(requests.Session, "send", counted)
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", counted)
     real.engine.containers()
     assert len(asked) == 1
 
