@@ -146,8 +146,12 @@ class Stage:
         sensor = next(c.id for c in engine.observe().containers if c.service == "sensor")
         engine.close()
         client = docker_client()
-        chunks, _ = client.get_archive(sensor, "/data/count")
-        client.close()
+        try:
+            chunks, _ = client.get_archive(sensor, "/data/count")
+        except docker.errors.NotFound as error:  # it was replaced in between
+            raise WorldError(str(error)) from error
+        finally:
+            client.close()
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = archive.extractfile("count")
             assert member is not None

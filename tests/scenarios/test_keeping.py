@@ -73,7 +73,7 @@ def test_a_task_that_fails_is_tried_as_often_as_it_says(place: Islet) -> None:
     mounts = {"mounts": [{"type": "volume", "source": "data", "target": "/data"}]}
     place.settle(place.release({"task": task | mounts, "web": mounts}, volumes={"data": {}}), "failed")
     assert "service task is exited with code 4" in place.message()
-    assert place.inside("web", "/bin/busybox wc -l </data/tries") == "3"
+    place.until(lambda: place.inside("web", "/bin/busybox wc -l </data/tries") == "3", "it was tried three times")
 
 
 def test_a_release_that_crashes_again_and_again_is_slowed_down_and_a_fix_gets_through_at_once(
