@@ -29,6 +29,11 @@ class Link:
         host, port = self._listener.getsockname()[:2]
         return f"{host}:{port}"
 
+    @property
+    def connected(self) -> bool:
+        """Whether anything is connected through it."""
+        return bool(self._pairs)
+
     def cut(self) -> None:
         """Break every connection and let none through until `restore`."""
         self._cut.set()

@@ -140,14 +140,14 @@ class Cloud:
 class Device:
     """`skerry-device` in a folder of its own, on a link that can be cut."""
 
-    def __init__(self, folder: Path, *, broker_port: int, mark: str) -> None:
+    def __init__(self, folder: Path, *, broker_port: int, mark: str, log: Path | None = None) -> None:
         self.state = folder
         self.link = Link("127.0.0.1", broker_port)
         self._mark = mark
         self.process = Process(
             "device.cli",
             ["run", "--state", str(folder), "--broker", self.link.address],
-            log=folder.with_suffix(".log"),
+            log=log or folder.with_suffix(".log"),
             mark=mark,
         )
         self.identity: dict[str, Any] = {}

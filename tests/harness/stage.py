@@ -30,9 +30,9 @@ PATIENCE_S = 60.0
 
 
 class Stage:
-    """One cloud with one device. `proxied` puts an MQTT-aware proxy on the device's link."""
+    """One cloud with one device. `proxied` puts an MQTT-aware proxy on the device's link; `state` is its folder."""
 
-    def __init__(self, folder: Path, *, keepalive_s: int = 2, proxied: bool = False) -> None:
+    def __init__(self, folder: Path, *, keepalive_s: int = 2, proxied: bool = False, state: Path | None = None) -> None:
         for name in ("mosquitto", "redis-server", "docker-registry", "busybox"):
             program(name)
         docker_client().close()
@@ -42,6 +42,7 @@ class Stage:
         self.cli = Cli(folder / "home", mark=self.mark)
         self.page_port = free_port()
         self._proxied = proxied
+        self._state = state or folder / "d0"
         self.proxy: MqttProxy | None = None
         self.devices: list[Device] = []
 
@@ -51,14 +52,14 @@ class Stage:
         self.cloud.start()
         self.cli.login(self.cloud)
         port = self.cloud.broker_port
-        state = self.folder / "d0"
+        state = self._state
         if self._proxied:
             self.proxy = MqttProxy(broker_port=port, pki=self.cloud.state / "pki", device=state)
             port = self.proxy.port
         self.add_device(state, broker_port=port)
 
     def add_device(self, state: Path, *, broker_port: int, cli: Cli | None = None, name: str = "pump-1") -> Device:
-        device = Device(state, broker_port=broker_port, mark=self.mark)
+        device = Device(state, broker_port=broker_port, mark=self.mark, log=self.folder / f"{state.name}.log")
         self.devices.append(device)
         device.enroll((cli or self.cli)("device", "enroll-token")["token"], name=name)
         device.process.start()
