@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from broker.messages import Gap, Instant, StreamHeld, StreamKept
+from device.telemetry import entry_ids
 from device.telemetry.caps import CAUSES, Cap
 from device.telemetry.connection import Client, Command, RedisUnavailable
 from device.telemetry.drops import Drops, key_of
@@ -188,12 +189,24 @@ class Buffer:
                 return 0
             sent, trimmed = max(int(state["sent"]), self._sent.get(place, 0)), int(state["trimmed"])
             limit = min(held.contiguous, sent)
-            gone = self._forget_drops(place, 1, limit)
-            if limit > trimmed:
-                gone += self._client.trim_through(f"batch|{place.key}", f"{limit}-0")
-                self._client.transaction([("HSET", f"state|{place.key}", "trimmed", limit)])
+            gone = self._trim(place, limit) if limit > trimmed else 0
+            gone += self._forget_drops(place, 1, limit)
             for first, last in held.ranges:
                 gone += self._forget_within(place, first, min(last, sent))
+            return gone
+
+    def _trim(self, place: Place, limit: int) -> int:
+        """Trim and say so at once: what is trimmed and not said to be so would be neither sent again nor done with.
+
+        A full store takes no transaction that writes anything new: there trimming alone makes the room for that.
+        """
+        key, said = f"batch|{place.key}", ("HSET", f"state|{place.key}", "trimmed", limit)
+        try:
+            trim = ("XTRIM", key, "MINID", "=", entry_ids.following(f"{limit}-0"))
+            return int(self._client.transaction([trim, said])[0])
+        except RedisUnavailable:
+            gone = self._client.trim_through(key, f"{limit}-0")
+            self._client.transaction([said])
             return gone
 
     def _sent_of(self, place: Place) -> int:

@@ -164,6 +164,7 @@ class Shipper:
         for held in sync.streams:
             place = Place(held.stream, held.epoch)
             flight = self._flights.setdefault(place, _Flight(0))
+            gone = self._buffer.apply_held(held)  # first: where the store is away, what is under way is sent again
             before = len(flight.under_way)
             ranges = [(1, held.contiguous), *held.ranges]
             flight.under_way = {
@@ -171,7 +172,7 @@ class Shipper:
                 for first, last in flight.under_way.items()
                 if not any(low <= first and last <= high for low, high in ranges)
             }
-            if self._buffer.apply_held(held) or len(flight.under_way) < before:
+            if gone or len(flight.under_way) < before:
                 self._progress_at, self._tries = self._clock.monotonic(), 0
             for refusal in held.refused:
                 self._refused(place, flight, refusal)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -11,7 +13,7 @@ import redis
 from broker.messages import StreamHeld
 from broker.payloads import SAMPLES, Sample, pack_samples
 from device.config import Paths
-from device.telemetry.connection import Client, RedisUnavailable
+from device.telemetry.connection import Client, Command, RedisUnavailable
 from tests.harness.servers import wait_until
 from tests.harness.telemetry import NOW, STREAM, Bench
 
@@ -124,6 +126,37 @@ def test_nothing_is_trimmed_that_was_not_sent(bench: Bench) -> None:
     bench.buffer.note_sent(place, 3)
     assert bench.buffer.apply_held(StreamHeld(stream=STREAM, epoch=place.epoch, contiguous=3)) == 1
     assert bench.numbers() == []
+    assert bench.buffer.kept()[0].first == 4
+
+
+def test_a_store_that_goes_away_while_it_is_trimmed_has_done_all_of_it_or_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trimmed and not said to be so, a batch was neither sent again nor ever done with."""
+    bench.write(range(3))
+    bench.move()
+    place = bench.place()
+    bench.buffer.note_sent(place, 3)
+    client = bench.buffer._client
+    calls: list[str] = []
+
+    def away(*arguments: object, **keywords: object) -> None:
+        calls.append("second")
+        raise RedisUnavailable("away")
+
+    real = client.transaction
+
+    def once(commands: Sequence[Command]) -> list[Any]:
+        if calls:
+            away()
+        calls.append("first")
+        return real(commands)
+
+    monkeypatch.setattr(client, "trim_through", away)
+    monkeypatch.setattr(client, "transaction", once)
+    assert bench.buffer.apply_held(StreamHeld(stream=STREAM, epoch=place.epoch, contiguous=3)) == 1
+    monkeypatch.undo()
+    assert calls == ["first"]
     assert bench.buffer.kept()[0].first == 4
 
 

@@ -60,6 +60,8 @@ class Shelf:
         self.sent[place] = max(last, self.sent.get(place, 0))
 
     def apply_held(self, held: StreamHeld) -> int:
+        if not self.available:
+            raise RedisUnavailable("away")
         place = Place(held.stream, held.epoch)
         if place not in self.batches:
             return 0
@@ -280,6 +282,16 @@ def test_a_store_that_is_away_is_waited_for(stage: Stage) -> None:
     assert stage.turns(nothing) == []
     stage.shelf.available = True
     assert stage.turns(nothing) == ["telemetry:app/1 1..1"]
+
+
+def test_what_a_sync_said_while_the_store_was_away_is_asked_for_again(stage: Stage) -> None:
+    """A store killed just then left the shipper waiting for a sync that nothing would ever bring."""
+    stage.shelf.add(APP)
+    stage.turns(nothing)
+    stage.shelf.available = False
+    stage.turns(stage.sync(held(1)), nothing)
+    stage.shelf.available = True
+    assert stage.turns(stage.after(AGAIN.delay_s(0, 1.0) + 0.1), nothing) == ["telemetry:app/1 1..1"]
 
 
 def test_a_sync_about_a_stream_nobody_knows_changes_nothing(stage: Stage) -> None:
