@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _default(storm: Storm, asked: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
-def _ages(shore: Shore, app: App, before: set[int], cuts: list[float]) -> list[float]:
+def _ages(shore: Shore, app: App, before: set[int], cuts: list[tuple[float, float]]) -> list[float]:
     """Return of each number newly lost how long before the next power cut its answer had come."""
     lost = set(shore.verdict(app).lost) - before
     ended = {
@@ -124,7 +125,7 @@ def _ages(shore: Shore, app: App, before: set[int], cuts: list[float]) -> list[f
         for n in range(entry.first, entry.last + 1)
         if n in lost
     }
-    return [min((cut - at for cut in cuts if cut >= at), default=float("inf")) for at in ended.values()]
+    return [min((max(0.0, began - at) for began, over in cuts if over >= at), default=inf) for at in ended.values()]
 
 
 def _overflow(storm: Storm, asked: argparse.Namespace) -> dict[str, Any]:

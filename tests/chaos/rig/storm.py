@@ -34,12 +34,12 @@ class Fault:
 
 @dataclass
 class Storm:
-    """`counts` tells what has happened, `power_cuts` when, by the monotonic clock."""
+    """`counts` tells what has happened, `power_cuts` from when until nothing ran any more, by the monotonic clock."""
 
     shore: Shore
     disk: Disk
     counts: Counter[str] = field(default_factory=Counter)
-    power_cuts: list[float] = field(default_factory=list)
+    power_cuts: list[tuple[float, float]] = field(default_factory=list)
     _wanted: dict[str, int] = field(default_factory=dict)
 
     def blow(self, faults: Sequence[Fault], *, samples: int, seed: int) -> None:
@@ -131,11 +131,12 @@ class Storm:
         device = self.shore.device.process
         worker = self.shore.stage.child_pid(f"device.cli run --state {self.disk.mount}")
         os.kill(worker, signal.SIGSTOP)
-        self.power_cuts.append(time.monotonic())
+        began = time.monotonic()
         for pid in _with(self.disk.mount) - {worker}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         cut_power(self.disk.mount)
+        self.power_cuts.append((began, time.monotonic()))
         device.kill()
         self.disk.remount()
         device.start()
