@@ -13,12 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import docker
-from docker.errors import DockerException
 
 from broker.ids import new_id
 from device.images.fetcher import reference
@@ -52,9 +49,9 @@ class Crossing:
         return (self.down_bytes - self.image_bytes) / max(1, self.cuts)
 
     def line(self) -> str:
+        again = round(self.again_per_cut) if self.arrived else None
         return json.dumps(
-            asdict(self)
-            | {"times": round(self.down_bytes / self.image_bytes, 3), "again_per_cut": round(self.again_per_cut)}
+            asdict(self) | {"times": round(self.down_bytes / self.image_bytes, 3), "again_per_cut": again}
         )
 
 
@@ -89,10 +86,13 @@ class Cuts:
 class Fetching:
     """The worker's process, started again as often as it is killed."""
 
-    def __init__(self, folder: Path, image: BuiltImage, *, registry_port: int, port: int, disk: Disk | None) -> None:
+    def __init__(
+        self, folder: Path, image: BuiltImage, *, registry_port: int, port: int, url: str | None, disk: Disk | None
+    ) -> None:
         self._folder = folder
         self._disk = disk
         self._asked = {
+            "engine": url,
             "folder": str((disk.mount if disk else folder) / "images"),
             "registry": f"127.0.0.1:{registry_port}",
             "port": port,
@@ -162,8 +162,10 @@ class Fetching:
             self._process.wait()
 
 
-def by_skerry(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, disk: Disk | None) -> Crossing:
-    """Fetch the image by the worker's own means."""
+def by_skerry(
+    folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, url: str | None, disk: Disk | None
+) -> Crossing:
+    """Fetch the image by the worker's own means, for the engine at that address: Docker's usual one without."""
     port = free_port()
     began = time.monotonic()
     fetching: list[Fetching] = []
@@ -173,8 +175,8 @@ def by_skerry(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, disk
             fetching[0].kill(power=bool(cuts.power_each) and number % (cuts.kill_each * cuts.power_each) == 0)
 
     proxy = CuttingProxy(int(address.rpartition(":")[2]), bytes_per_s=BYTES_PER_S, next_cut=cuts.next, at_cut=at_cut)
-    fetching.append(Fetching(folder, image, registry_port=proxy.port, port=port, disk=disk))
-    client = docker_client()
+    fetching.append(Fetching(folder, image, registry_port=proxy.port, port=port, url=url, disk=disk))
+    client = docker_client(url)
     name = reference(f"127.0.0.1:{port}", "", image.image)
     try:
         fetching[0].start()
@@ -185,7 +187,7 @@ def by_skerry(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, disk
         remove_images(client, f"127.0.0.1:{port}")
         client.close()
     return Crossing(
-        "skerry",
+        f"skerry, into {engine_name(url)}",
         arrived,
         sum(len(blob) for blob in image.blobs.values()),
         proxy.down_bytes,
@@ -196,49 +198,8 @@ def by_skerry(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, disk
     )
 
 
-def by_engine(image: BuiltImage, address: str, cuts: Cuts, *, times_max: float, seconds_max: float) -> Crossing:
-    """Fetch it by the engine's own pull, begun again whenever it fails; where we are killed, its client is."""
-    size = sum(len(blob) for blob in image.blobs.values())
-    began, kills = time.monotonic(), 0
-    pulling: list[docker.APIClient] = []
-
-    def at_cut(number: int) -> None:
-        nonlocal kills
-        if cuts.kill_each and number % cuts.kill_each == 0 and pulling:
-            kills += 1
-            pulling.pop().close()
-
-    proxy = CuttingProxy(int(address.rpartition(":")[2]), bytes_per_s=BYTES_PER_S, next_cut=cuts.next, at_cut=at_cut)
-    arrived = False
-
-    def enough() -> bool:
-        return proxy.down_bytes > times_max * size or time.monotonic() - began > seconds_max
-
-    try:
-        while not arrived and not enough():
-            arrived = _pulled(f"127.0.0.1:{proxy.port}/{image.repository}", image.digest, pulling, enough)
-    finally:
-        proxy.close()
-        client = docker_client()
-        remove_images(client, f"127.0.0.1:{proxy.port}")
-        client.close()
-    return Crossing("engine", arrived, size, proxy.down_bytes, proxy.cuts, kills, 0, round(time.monotonic() - began, 1))
-
-
-def _pulled(name: str, digest: str, pulling: list[docker.APIClient], enough: Callable[[], bool]) -> bool:
-    client = docker.APIClient(version="auto", timeout=120)
-    pulling.append(client)
-    try:
-        for event in client.pull(name, tag=digest, stream=True, decode=True, auth_config={"registrytoken": "none"}):
-            if "error" in event or enough():
-                return False
-        return bool(client.inspect_image(f"{name}@{digest}"))
-    except (DockerException, OSError, ValueError):
-        return False  # the client was killed; so is the engine's pull, and what it had of layers
-    finally:
-        client.close()
-        with contextlib.suppress(ValueError):
-            pulling.remove(client)
+def engine_name(url: str | None) -> str:
+    return "docker" if url is None else "podman"
 
 
 @contextlib.contextmanager

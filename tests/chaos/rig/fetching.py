@@ -1,6 +1,6 @@
 """A process that fetches one image, until the engine holds it: `python -m tests.chaos.rig.fetching JSON`.
 
-The argument says where: state folder, registry, port, boot, device, and the image as a release has it.
+The argument says where: state folder, engine, registry, port, boot, device, and the image as a release has it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> int:
     """Fetch; trouble of the link is what this is for, so it goes on after it."""
     asked = json.loads(sys.argv[1])
     image = Image.model_validate(asked["image"])
-    engine = DockerEngine(device=asked["device"])
+    engine = DockerEngine(device=asked["device"], url=asked["engine"])
     fetcher = Fetcher(
         store=Store(Path(asked["folder"]), boot=asked["boot"]),
         sources=Sources(Registry(asked["registry"], None, lambda repository, fresh: "none")),
