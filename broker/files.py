@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from broker.errors import Passing
@@ -12,6 +15,20 @@ class StorageUnavailable(Passing):
     """The disk is full, read-only or failing: nothing was replaced."""
 
 
+class StorageFull(StorageUnavailable):
+    """The disk, or what may be used of it, is full: it works again when somebody has made room."""
+
+
+@contextlib.contextmanager
+def storing(deed: str) -> Iterator[None]:
+    """Have what the disk refuses be told as `cannot DEED: CAUSE`, as `StorageUnavailable` or `StorageFull`."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageUnavailable
+        raise kind(f"cannot {deed}: {error.strerror or error}") from error
+
+
 def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `data` so that after any crash it holds the old or the new bytes, whole.
 
@@ -19,10 +36,8 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     kept the old content), so nothing that depends on the new content may be said before this returns.
     Raises `StorageUnavailable` naming the file and the cause; the old content then stands.
     """
-    try:
+    with storing(f"write {path}"):
         _write(path, data, mode)
-    except OSError as error:
-        raise StorageUnavailable(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -7,7 +7,7 @@ the last whole part is believed as long as the machine has not been restarted: a
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import os
 import struct
@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.files import StorageUnavailable
+from broker.files import storing
 
 PART = 512 * 1024  # what a power cut can cost, and a flipped bit
 READ = 256 * 1024
@@ -35,7 +35,7 @@ class PartialBlob:
         self._hashes: dict[int, bytes] = {}
         self._present: dict[int, int] = {}  # part -> how many bytes of it are here, from its beginning
         self._done = 0
-        with _named(path):
+        with storing(f"keep {path}"):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -82,7 +82,7 @@ class PartialBlob:
             number = start // PART
             begin, end = self._bounds(number)
             assert start == begin + self._present.get(number, 0), "bytes out of order"
-            with _named(self.path):
+            with storing(f"keep {self.path}"):
                 written = os.pwrite(self._file, view[: end - start], start)
             self._present[number] = start - begin + written
             self._done += written
@@ -92,7 +92,7 @@ class PartialBlob:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes from the first to the last."""
-        with _named(self.path):
+        with storing(f"keep {self.path}"):
             for start in range(0, self.size, READ):
                 yield os.pread(self._file, min(READ, self.size - start), start)
 
@@ -109,13 +109,13 @@ class PartialBlob:
         self._present.clear()
         self._hashes.clear()
         self._done = 0
-        with _named(self.path):
+        with storing(f"keep {self.path}"):
             os.ftruncate(self._file, 0)
             os.ftruncate(self._journal, 0)
             self._write_head()
 
     def sync(self) -> None:
-        with _named(self.path):
+        with storing(f"keep {self.path}"):
             os.fsync(self._file)
             os.fsync(self._journal)
 
@@ -161,30 +161,27 @@ class PartialBlob:
     def _believe(self, number: int) -> None:
         found = self._hash(number)
         record = struct.pack(">I16s", number, found)
-        with _named(self.path):
+        with storing(f"keep {self.path}"):
             os.fdatasync(self._file)  # a record says that the bytes are there, so they go first
-            end = os.lseek(self._journal, 0, os.SEEK_END)
-            os.pwrite(self._journal, record + struct.pack(">I", zlib.crc32(record)), end)
+            self._write_record(record + struct.pack(">I", zlib.crc32(record)))
             os.fdatasync(self._journal)
         self._hashes[number] = found
+
+    def _write_record(self, record: bytes) -> None:
+        end = os.lseek(self._journal, 0, os.SEEK_END)
+        if os.pwrite(self._journal, record, end) < len(record):  # a disk takes what it still has room for
+            os.ftruncate(self._journal, end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _is_good(self, number: int) -> bool:
         return number in self._hashes and self._hashes[number] == self._hash(number)
 
     def _hash(self, number: int) -> bytes:
         start, end = self._bounds(number)
-        with _named(self.path):
+        with storing(f"keep {self.path}"):
             return hashlib.sha256(os.pread(self._file, end - start, start)).digest()[:16]
 
 
 def journal_of(path: Path) -> Path:
     """Return where the journal of a blob lies: beside it, also when it is whole."""
     return path.with_name(path.name + ".parts")
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailable(f"cannot keep {path}: {error.strerror or error}") from error

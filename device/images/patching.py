@@ -19,7 +19,7 @@ from typing import Literal
 from broker.appspec import Image
 from broker.canonical import digest
 from broker.errors import Passing, Refused
-from broker.files import StorageUnavailable
+from broker.files import StorageFull, StorageUnavailable, storing
 from broker.layers import Measured, unpacked
 from broker.oci import MANIFEST_BYTES_MAX, Blob, Patch, parse_patches, parse_referrers, referrers_tag
 from device.engine.port import Engine
@@ -138,11 +138,14 @@ class Patching:
     def applied(self, chosen: Chosen, told: Callable[[], None]) -> bool:
         """Make a layer, of which the patch is here; return whether it is here now. Raises `PatchFailed` by policy.
 
-        `told` is called now and then, and may raise to stop it.
+        `told` is called now and then, and may raise to stop it. On a full disk the patch stays for another time, and
+        that is raised (`StorageFull`): whether there is room for a patch was asked before, and is asked again then.
         """
         lack, patch = chosen.lack, chosen.patch
         try:
             self._made(chosen, told)
+        except StorageFull:
+            raise
         except (Refused, StorageUnavailable) as error:
             failed = f"the patch to layer {lack.diff_id} failed: {error}"
             self._store.discard(patch.digest)
@@ -203,26 +206,17 @@ class Patching:
         folder = self._store.scratch()
         base, out = folder / "base", folder / "result"
         try:
-            self._tar(chosen.patch.base, chosen.base, base, told)
-            with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
-                head = read_head(patch)
-                if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
-                    raise BadPatch(f"it is a patch from {head.base} to {head.result}")
-                if head.result_bytes > chosen.result_bytes_max:
-                    raise BadPatch(f"it makes {head.result_bytes} bytes; the image has {chosen.result_bytes_max}")
-                descriptor = old.fileno()
-
-                def read(start: int, length: int) -> bytes:
-                    data = os.pread(descriptor, length, start)
-                    if len(data) != length:
-                        raise BadPatch("the base is shorter than the patch says")
-                    return data
-
-                pieces = _telling(applied(patch, read, head=head), told)
-                found = _stored(pieces, out, diff_id=head.result, size=head.result_bytes)
-            self._store.adopt(out, found)
-        except OSError as error:
-            raise StorageUnavailable(f"cannot apply a patch in {folder}: {error.strerror or error}") from error
+            with storing(f"apply a patch in {folder}"):
+                self._tar(chosen.patch.base, chosen.base, base, told)
+                with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
+                    head = read_head(patch)
+                    if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
+                        raise BadPatch(f"it is a patch from {head.base} to {head.result}")
+                    if head.result_bytes > chosen.result_bytes_max:
+                        raise BadPatch(f"it makes {head.result_bytes} bytes; the image has {chosen.result_bytes_max}")
+                    pieces = _telling(applied(patch, _reading(old.fileno()), head=head), told)
+                    found = _stored(pieces, out, diff_id=head.result, size=head.result_bytes)
+                self._store.adopt(out, found)
         finally:
             base.unlink(missing_ok=True)
             out.unlink(missing_ok=True)
@@ -244,6 +238,18 @@ class Patching:
                 file.write(piece)
         if f"sha256:{found.hexdigest()}" != diff_id:
             raise Refused("wrong_base", f"the base on this disk is not {diff_id}")
+
+
+def _reading(descriptor: int) -> Callable[[int, int], bytes]:
+    from broker.patches import BadPatch
+
+    def read(start: int, length: int) -> bytes:
+        data = os.pread(descriptor, length, start)
+        if len(data) != length:
+            raise BadPatch("the base is shorter than the patch says")
+        return data
+
+    return read
 
 
 def _telling(pieces: Iterator[bytes], told: Callable[[], None]) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from broker.canonical import digest as digest_of_bytes
 from broker.errors import Passing, Refused
-from broker.files import StorageUnavailable, sync_folder, write_durably
+from broker.files import storing, sync_folder, write_durably
 from broker.ids import Digest
 from broker.layers import Measured, measured
 from device.images.parts import READ, PartialBlob, journal_of
@@ -77,7 +77,8 @@ class Store:
     def prepare(self) -> None:
         """Make the folders."""
         for folder in (self._blobs, self._arriving, self._images):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with storing(f"make {folder}"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     # --- whole blobs
 
@@ -131,7 +132,7 @@ class Store:
             if measured(self.chunks(digest)).digest == digest:
                 return True
         log.error("blob %s on disk is not what it was: its bad parts are fetched again", digest)
-        with _named(self._whole(digest)):
+        with storing(f"keep {self._whole(digest)}"):
             self._whole(digest).replace(self._partial(digest))
             with contextlib.suppress(FileNotFoundError):
                 journal_of(self._whole(digest)).replace(journal_of(self._partial(digest)))
@@ -173,7 +174,7 @@ class Store:
         facts = _Unpacks(diff_id=found.diff_id, unpacked_bytes=found.unpacked_bytes)
         write_durably(self._facts(digest), facts.model_dump_json().encode())
         partial.sync()
-        with _named(self._whole(digest)):
+        with storing(f"keep {self._whole(digest)}"):
             journal_of(partial.path).replace(journal_of(self._whole(digest)))
             partial.path.replace(self._whole(digest))
             sync_folder(self._blobs)
@@ -182,7 +183,7 @@ class Store:
     def scratch(self) -> Path:
         """Return an empty folder for what is made of blobs."""
         self.clear_scratch()
-        with _named(self._scratch):
+        with storing(f"keep {self._scratch}"):
             self._scratch.mkdir(mode=0o700)
         return self._scratch
 
@@ -194,7 +195,7 @@ class Store:
         """Make a file that was made here a whole blob: it is what `found` says."""
         facts = _Unpacks(diff_id=found.diff_id, unpacked_bytes=found.unpacked_bytes)
         write_durably(self._facts(found.digest), facts.model_dump_json().encode())
-        with _named(self._whole(found.digest)):
+        with storing(f"keep {self._whole(found.digest)}"):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             path.replace(self._whole(found.digest))
@@ -272,11 +273,3 @@ def digest_of_chunks(chunks: Iterator[bytes]) -> str:
 
 def _hex(digest: str) -> str:
     return digest.removeprefix("sha256:")
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailable(f"cannot keep {path}: {error.strerror or error}") from error

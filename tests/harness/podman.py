@@ -34,10 +34,10 @@ exec {runtime} "$@"
 
 
 @contextmanager
-def podman_service() -> Iterator[str]:
-    """Run `podman system service`; yield its address. Root only, as Podman's networks are."""
+def podman_service(parent: Path | None = None) -> Iterator[str]:
+    """Run `podman system service`, with all it has in `parent`; yield its address. Root only, as its networks are."""
     executable = program("podman")
-    folder = Path(tempfile.mkdtemp(prefix="skerry-podman-"))
+    folder = Path(tempfile.mkdtemp(prefix="skerry-podman-", dir=parent))
     address = folder / "podman.sock"
     environment = _configure(folder)
     argv = [executable, "--tmpdir", str(folder / "tmp" / "libpod"), "system", "service", "-t", "0", f"unix://{address}"]
