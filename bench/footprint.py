@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from bench.peer_app import app_section, push_images
-from bench.worker_under_test import WorkerUnderTest
+from bench.worker_under_test import WorkerUnderTest, installed
 from tests.harness.engine import docker_client, registry, remove_images
 from tests.harness.servers import use_unpacked_servers
 
@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     use_unpacked_servers()
+    libraries()  # which also compiles all modules
     with tempfile.TemporaryDirectory(prefix="skerry-") as name, registry(Path(name)) as address:
         client = docker_client()
         try:
@@ -98,7 +99,9 @@ def bare_mb() -> float:
     code = (
         "import sys\n" + "\n".join(f"import {name}" for name in libraries()) + "\nprint(flush=True)\nsys.stdin.read()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=installed()
+    )
     assert process.stdout is not None
     process.stdout.readline()
     found = memory_mb(process.pid)
@@ -108,8 +111,8 @@ def bare_mb() -> float:
 
 def libraries() -> list[str]:
     """Return the modules that importing the worker loads and that are not ours."""
-    code = "import sys, device.worker\nprint(*sorted(m for m in sys.modules if not m.startswith('_')), sep=chr(10))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "import sys, device.running\nprint(*sorted(m for m in sys.modules if not m.startswith('_')), sep=chr(10))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=installed())
     ours = ("broker", "device", "compose", "cloud")
     return [name for name in done.stdout.split() if name.partition(".")[0] not in ours and _importable(name)]
 

@@ -28,6 +28,7 @@ from bench.worker_under_test import WorkerUnderTest
 from tests.harness.engine import docker_client, registry, remove_images
 from tests.harness.servers import use_unpacked_servers
 
+KILLS_OF_ONE = 5  # the engine doubles its pause before each restart of a container
 Samples = dict[str, dict[str, list[float]]]  # what was done -> who did it -> seconds
 
 
@@ -72,6 +73,7 @@ def measure(
                     one_round(contender, samples if round_number else defaultdict(lambda: defaultdict(list)), facts)
                 if round_number:
                     no_ops(contenders, worker, samples)
+                    print(json.dumps(against_raw(samples)), file=sys.stderr, flush=True)
             deaths(worker, samples, rounds * 3)
         finally:
             for contender in contenders:
@@ -142,7 +144,12 @@ def deaths(worker: WorkerUnderTest, samples: Samples, count: int) -> None:
     worker.until_settled()
     watch = Watch(worker)
     try:
-        for _ in range(count):
+        for number in range(1, count + 1):
+            if number % KILLS_OF_ONE == 0:
+                worker.down()
+                worker.until_gone()
+                worker.up(1)
+                worker.until_settled()
             event, status = worker.kill_one(watch)
             samples["death told"]["raw"].append(event)
             samples["death told"][worker.name].append(status)

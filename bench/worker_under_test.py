@@ -20,10 +20,10 @@ import docker
 import paho.mqtt.client as mqtt
 
 from bench.contenders import Watch
-from broker.channels import PRESENCE, STATUS, SYNC, match
+from broker.channels import BATCH, PRESENCE, STATUS, SYNC, match
 from broker.clock import SystemClock
 from broker.codec import open_sealed, seal
-from broker.messages import AppSection, Conn, DesiredState, Generation, Status, Sync
+from broker.messages import AppSection, Conn, DesiredState, Generation, Status, StreamHeld, Sync
 from broker.policy import Policy
 from broker.signing import MacKey
 from device.checked_file import CheckedFile
@@ -40,6 +40,11 @@ from tests.harness.mqtt import start_mosquitto
 PATIENCE_S = 60.0
 MAC = MacKey(b"m" * 32)
 QUIET_S = 1.0  # no status for this long: the afterwork is done
+
+
+def installed() -> dict[str, str]:
+    """Return an environment in which modules are compiled once, as they are on a device."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class WorkerUnderTest:
@@ -62,6 +67,7 @@ class WorkerUnderTest:
         self.filter = f"io.skerry.device={self.device.ref.device}"
         self.mark = self.instance
         self._syncs = 0
+        self._held: dict[tuple[str, int], int] = {}  # the end of each stream, by its name and epoch
         self._round: Callable[[], float] | None = None
         self._statuses: list[tuple[float, Status]] = []
         self._changed = threading.Condition()
@@ -72,6 +78,7 @@ class WorkerUnderTest:
             [sys.executable, "-m", "device.cli", "run", "--state", str(self.device.paths.state)],
             stdout=log,
             stderr=subprocess.STDOUT,
+            env=installed(),
         )
         log.close()
         self._until(lambda: bool(self._statuses), "the first status")
@@ -228,7 +235,8 @@ class WorkerUnderTest:
         context = self._broker.context(self._broker.service_ca, service)
         context.check_hostname = False
         client.tls_set_context(context)
-        client.on_connect = lambda *_: client.subscribe([(c.topic(self.device.ref), 1) for c in (STATUS, PRESENCE)])
+        topics = [(channel.topic(self.device.ref), 1) for channel in (STATUS, PRESENCE, BATCH)]
+        client.on_connect = lambda *_: client.subscribe(topics)
         client.on_message = self._received
         client.connect(self._broker.services.host, self._broker.services.port)
         client.loop_start()
@@ -243,6 +251,9 @@ class WorkerUnderTest:
                 if not self._statuses or told.revision > self._statuses[-1][1].revision:
                     self._statuses.append((at, told))
                     self._changed.notify_all()
+        if channel is BATCH:
+            place = (told.stream, told.epoch)
+            self._held[place] = max(told.last, self._held.get(place, 0))
         if getattr(told, "kind", "") != "will":
             self._answer(client, told.conn)
 
@@ -251,7 +262,8 @@ class WorkerUnderTest:
         self._syncs += 1
         held = self._statuses[-1][1].revision if self._statuses else 0
         newest = Generation(era=1, generation=self.device.generation, digest="sha256:" + "0" * 64)
-        sync = Sync(conn=conn, n=self._syncs, store="bench", time_ms=0, desired=newest, status=held)
+        streams = tuple(StreamHeld(stream=s, epoch=e, contiguous=last) for (s, e), last in self._held.items())
+        sync = Sync(conn=conn, n=self._syncs, store="bench", time_ms=0, desired=newest, streams=streams, status=held)
         client.publish(SYNC.topic(self.device.ref), seal(SYNC, self.device.ref, sync, MAC), qos=0)
 
     def _publish(self, *apps: AppSection) -> None:

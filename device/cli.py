@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import signal
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,10 +14,8 @@ import typer
 from broker.enrollment import EnrollPending
 from broker.errors import Refused, SkerryError
 from device.config import Identity, Paths, read_identity, read_owner
+from device.exits import EXIT_REFUSED, told
 from device.ledger import Accepted
-
-EXIT_REFUSED = 1
-EXIT_UNREACHABLE = 3
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, help="The worker of a Skerry device.", pretty_exceptions_enable=False
@@ -102,23 +99,11 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
     """Run the worker until it is told to end. Apps go on running without it."""
-    from device.state_lock import alone
-    from device.worker import Worker
-
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("urllib3", "docker"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    paths = Paths(state)
-    paths.prepare()
-    with alone(paths):
-        worker = Worker(paths, read_owner(paths.owner), brokers=tuple(broker or ()))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
-        raise typer.Exit(worker.run())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # This process goes on as the worker: what the command line has loaded would stay in its memory.
+    words = [sys.executable, "-m", "device.running", str(state), "verbose" if verbose else "", *(broker or [])]
+    os.execv(sys.executable, words)  # noqa: S606 - ourselves
 
 
 @app.command()
@@ -298,8 +283,7 @@ def main() -> NoReturn:
         reason = error.reason if isinstance(error, Refused) else "unavailable"
         if "--json" in sys.argv:
             print(json.dumps({"error": {"reason": reason, "message": str(error)}}))
-        print(f"skerry-device: {error}", file=sys.stderr)
-        sys.exit(EXIT_REFUSED if isinstance(error, Refused) else EXIT_UNREACHABLE)
+        sys.exit(told(error))
     sys.exit(0)
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 CONNECTIONS_MAX = 16  # an engine opens a few; any program of the device can connect
 SILENT_S = 60.0
+REST_S = 86_400.0  # between two looks at whether it shall end; whoever ends it wakes it
 _PATH = re.compile(r"/v2/(?P<name>[a-z0-9/._-]{1,255})/(?P<kind>manifests|blobs|referrers|tags)/(?P<what>[^/?]{1,300})")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -80,12 +81,14 @@ class Loopback:
                 self._server = _Server((HOST, self.port), self._of)
             except OSError as error:
                 raise PortTaken(f"port {self.port} of {HOST} cannot be had for images: {error.strerror}") from error
-            threading.Thread(target=self._server.serve_forever, name="loopback", daemon=True).start()
+            threading.Thread(target=self._server.serve_forever, args=(REST_S,), name="loopback", daemon=True).start()
 
     def close(self) -> None:
         with self._lock:
             server, self._server = self._server, None
         if server is not None:
+            with contextlib.suppress(OSError):
+                server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
             server.shutdown()
             server.server_close()
 

@@ -23,8 +23,9 @@ def incremental(folder: Path) -> Path:
 
 
 def zeros_in_the_middle(folder: Path) -> None:
+    content = incremental(folder).read_bytes()
     with incremental(folder).open("r+b") as file:
-        file.seek(incremental(folder).stat().st_size // 2)
+        file.seek(content.index(b"\n*", len(content) // 2))  # a command; inside of a value they would be its content
         file.write(bytes(64))
 
 

@@ -129,7 +129,7 @@ class Storm:
         file system goes, as a server that outlives its disk goes on answering.
         """
         device = self.shore.device.process
-        worker = self.shore.stage.child_pid(f"device.cli run --state {self.disk.mount}")
+        worker = self.shore.stage.child_pid(f"device.running {self.disk.mount}")
         os.kill(worker, signal.SIGSTOP)
         began = time.monotonic()
         for pid in _with(self.disk.mount) - {worker}:
