@@ -341,7 +341,7 @@ class DockerEngine:
         death = listing.death(event)
         if death is not None:
             self._died(*death)
-        return self._minder.heard(event) if self._is_podman else _is_news(event)
+        return not self._is_podman or self._minder.heard(event)
 
     def _poke(self) -> None:
         events = self._events
@@ -363,10 +363,6 @@ class DockerEngine:
             events.close()
         self._logs.close()
         self._connection.forget()
-
-
-def _is_news(event: dict[str, Any]) -> bool:
-    return not str(event.get("Action", "")).startswith("exec_")  # health probes are no news by themselves
 
 
 @contextlib.contextmanager

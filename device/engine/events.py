@@ -11,7 +11,34 @@ from device.engine import labels
 from device.engine.connection import FOREIGN, Connection, Stream
 from device.engine.port import EngineUnavailable
 
-KINDS = ["container", "network", "volume"]
+KINDS = ["container", "network"]
+_ACTIONS = (
+    *("create", "start", "restart", "rename", "update", "pause", "unpause", "health_status"),
+    *("die", "oom", "kill", "stop", "destroy", "disconnect"),
+)  # of Docker, where they can be asked for by their names: health probes alone are three others each
+
+
+class Sieve:
+    """Lets through what may be ours. An engine tells of networks without their labels, so it cannot be asked to."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._ended: set[str] = set()  # containers that leave their networks because they have ended
+
+    def lets_through(self, event: dict[str, Any]) -> bool:
+        """Return whether to look at an event: one of a container of ours, or that a network lost something it had."""
+        kind, action = event.get("Type"), str(event.get("Action", ""))
+        actor = event.get("Actor") or {}
+        about, marks = str(actor.get("ID", "")), actor.get("Attributes") or {}
+        if kind == "network":
+            return action in ("destroy", "remove") or (
+                action == "disconnect" and str(marks.get("container", about)) not in self._ended
+            )
+        if action in ("die", "died"):
+            self._ended.add(about)
+        elif action in ("start", "destroy", "remove"):
+            self._ended.discard(about)
+        return kind == "container" and marks.get(labels.DEVICE) == self._device
 
 
 class EventWatch:
@@ -21,11 +48,13 @@ class EventWatch:
     """
 
     def __init__(self, connection: Connection, device: str, heard: Callable[[dict[str, Any]], bool]) -> None:
+        is_docker = connection.kind.name == "docker"
         self._client = connection.new_client()
         self._heard = heard
+        self._sieve = Sieve(device)
         self._came = threading.Event()
         self._ended = threading.Event()
-        filters = json.dumps({"label": [f"{labels.DEVICE}={device}"], "type": KINDS})
+        filters = json.dumps({"type": KINDS} | ({"event": _ACTIONS} if is_docker else {}))
         url = self._client._url("/events")
         self._stream = Stream(self._client, self._client._get(url, params={"filters": filters}, stream=True))
         self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
@@ -53,7 +82,7 @@ class EventWatch:
     def _read(self) -> None:
         try:
             for event in self._stream.values():
-                if self._heard(event):
+                if self._sieve.lets_through(event) and self._heard(event):
                     self._came.set()
         except (*FOREIGN, EngineUnavailable):
             pass  # however it ended: whoever waits is told that it did

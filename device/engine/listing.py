@@ -45,7 +45,12 @@ def container(item: dict[str, Any]) -> Container:
         index=int(marks.get(labels.INDEX, "1")),
         restart=str(marks.get(labels.RESTART, "")),
         joined=str(marks.get(labels.JOINED, "")),
+        networks=_networks(item.get("NetworkSettings")),
     )
+
+
+def _networks(settings: Any) -> frozenset[str] | None:
+    return frozenset(settings["Networks"] or ()) if isinstance(settings, dict) and "Networks" in settings else None
 
 
 def _health(status: str) -> Health:

@@ -93,6 +93,13 @@ class MemoryEngine:
         )
         self._event.set()
 
+    def disconnect(self, service: str, network: str) -> None:
+        """Take all containers of `service` off a network."""
+        for key in [key for key, container in self.by_id.items() if container.service == service]:
+            container = self.by_id[key]
+            self.by_id[key] = replace(container, networks=(container.networks or frozenset()) - {network})
+        self._event.set()
+
     # --- the port
 
     def info(self) -> EngineInfo:
@@ -185,6 +192,7 @@ class MemoryEngine:
             index=int(container.labels.get(labels.INDEX, "1")),
             restart=container.labels.get(labels.RESTART, ""),
             joined=container.labels.get(labels.JOINED, ""),
+            networks=frozenset(container.networks),
         )
         self._event.set()
 

@@ -50,6 +50,7 @@ class Container:
     index: int = 1  # which of a service's replicas it is
     restart: str = ""  # the restart policy it was made with, as `restart_text` writes it
     joined: str = ""  # the ids of the containers it joins, with commas between
+    networks: frozenset[str] | None = None  # the names of those it is on; None where the engine does not tell
 
     @property
     def slot(self) -> str:

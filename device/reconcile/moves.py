@@ -82,6 +82,7 @@ class Slot:
     want: WantedContainer
     keep: Container | None  # made from what is wanted
     olds: tuple[Container, ...]
+    replaced: str = ""  # why what runs of the olds makes room
 
     @property
     def alive_olds(self) -> tuple[Container, ...]:
@@ -98,9 +99,30 @@ def _slots(app: Wanted, mine: Sequence[Container], around: Around) -> dict[str, 
         joined = [made[other].keep for other in sorted(want.joined)]
         ids = ",".join(container.id if container is not None else "?" for container in joined)
         fitting = [c for c in here if c.hash == want.hash and c.joined == ids and _has_its_restart(c, want, around)]
+        fitting = [c for c in fitting if not lost_network(app, c)]
         keep = min(fitting, key=lambda c: (c.state not in ALIVE, c.name != want.name, c.id), default=None)
-        made[name] = Slot(want, keep, tuple(c for c in here if c is not keep))
+        olds = tuple(c for c in here if c is not keep)
+        alive = [old for old in olds if old.state in ALIVE]
+        made[name] = Slot(want, keep, olds, why_replaced(app, alive[0]) if alive else "")
     return made
+
+
+def lost_network(app: Wanted, container: Container) -> str:
+    """Return a network of the app that a running container has been taken off, or an empty string."""
+    want = app.containers.get(container.slot)
+    if want is None or want.hash != container.hash or container.networks is None or container.state != "running":
+        return ""  # the engine joins them again when it starts, or tells that it cannot
+    lost = [n.resource for n in app.networks if n.name in want.networks and n.name not in container.networks]
+    return min(lost, default="")
+
+
+def why_replaced(app: Wanted, old: Container) -> str:
+    """Return why another container takes the place of this one."""
+    want = app.containers[old.slot]
+    if old.hash != want.hash:
+        return f"made from {old.hash[7:19]}, wanted {want.hash[7:19]}"
+    lost = lost_network(app, old)
+    return f"it was taken off network {lost}" if lost else "a second container of its service"
 
 
 def restart_differs(container: Container, want: WantedContainer, around: Around) -> bool:
@@ -142,7 +164,6 @@ def _decided(
     def move(kind: Literal["runs", "start", "ended", "wait", "down"], cause: str = "", **keys: object) -> Move:
         return Move(want, keep, slot.olds, kind, cause, **keys)  # type: ignore[arg-type]
 
-    replaced = f"made from {slot.alive_olds[0].hash[7:19]}, wanted {want.hash[7:19]}" if slot.alive_olds else ""
     if want.service in around.stopped:
         alive = tuple(c for c in (keep, *slot.olds) if c is not None and c.state in ALIVE)
         return move("down", "stopped by request", stops=alive, stop_cause="stopped by request")
@@ -150,20 +171,20 @@ def _decided(
     if keep is not None and keep.state in ALIVE and not wants_again:
         if run.is_looping:
             return move("wait", RESTS, stops=(keep,), stop_cause=RESTS, is_rest=True)
-        return _beside_a_running_one(slot, run, replaced, around)
+        return _beside_a_running_one(slot, run, around)
     if keep is not None and keep.state == "exited" and want.spec.restart.policy in MAY_END and not wants_again:
-        return move("ended", stops=slot.alive_olds, stop_cause=replaced)
+        return move("ended", stops=slot.alive_olds, stop_cause=slot.replaced)
     alive = tuple(c for c in (keep, *slot.olds) if c is not None and c.state in ALIVE) if wants_again else ()
     hindrance = _hindrance(slot, made, slots, turns, around=around)
     if hindrance:
         away = slot.alive_olds if around.is_rough else alive
-        return move("wait", hindrance, stops=away, stop_cause=replaced or "asked to restart")
+        return move("wait", hindrance, stops=away, stop_cause=slot.replaced or "asked to restart")
     is_gentle = switch_of(want.spec, going_back=around.going_back).order == "start-first" and not around.is_rough
     stops = alive or (() if is_gentle else slot.alive_olds)
-    return move("start", _why_it_starts(keep, wants_again), stops=stops, stop_cause=replaced or "asked to restart")
+    return move("start", _why_it_starts(keep, wants_again), stops=stops, stop_cause=slot.replaced or "asked to restart")
 
 
-def _beside_a_running_one(slot: Slot, run: Run, replaced: str, around: Around) -> Move:
+def _beside_a_running_one(slot: Slot, run: Run, around: Around) -> Move:
     """Return the move of a slot whose container runs: what ran before it ends, at once or when this one works."""
     assert slot.keep is not None
     switch = switch_of(slot.want.spec, going_back=around.going_back)
@@ -171,7 +192,7 @@ def _beside_a_running_one(slot: Slot, run: Run, replaced: str, around: Around) -
     if slot.alive_olds and switch.order == "start-first" and not proven and not around.is_rough:
         cause = "the one before it runs until this one works"
         return Move(slot.want, slot.keep, slot.olds, "runs", cause)
-    return Move(slot.want, slot.keep, slot.olds, "runs", stops=slot.alive_olds, stop_cause=replaced)
+    return Move(slot.want, slot.keep, slot.olds, "runs", stops=slot.alive_olds, stop_cause=slot.replaced)
 
 
 def _why_it_starts(keep: Container | None, wants_again: bool) -> str:

@@ -12,7 +12,19 @@ from dataclasses import replace
 
 from device.engine import labels
 from device.engine.port import Container, NetworkSeen, Observed, WantedContainer
-from device.reconcile.moves import ALIVE, Around, Move, dragged, hangs_on, hook_key, in_order, moves, restart_differs
+from device.reconcile.moves import (
+    ALIVE,
+    Around,
+    Move,
+    dragged,
+    hangs_on,
+    hook_key,
+    in_order,
+    lost_network,
+    moves,
+    restart_differs,
+    why_replaced,
+)
 from device.reconcile.steps import (
     Create,
     CreateNetwork,
@@ -35,7 +47,7 @@ GRACE_S = 10  # of a container of which nothing else is known
 
 def images_needed(app: Wanted, observed: Observed) -> list[str]:
     """Return the images that a container must still be made from: only these need looking up."""
-    have = {(c.instance, c.slot, c.hash) for c in observed.containers}
+    have = {(c.instance, c.slot, c.hash) for c in observed.containers if not lost_network(app, c)}
     missing = {c.image for slot, c in app.containers.items() if (app.instance, slot, c.hash) not in have}
     return sorted(missing)
 
@@ -45,7 +57,7 @@ def is_whole(app: Wanted, observed: Observed) -> bool:
     mine = [container for container in observed.containers if container.instance == app.instance]
     wanted_ones = {(slot, want.hash) for slot, want in app.containers.items()}
     alive = {(container.slot, container.hash) for container in mine if container.state in ALIVE}
-    return wanted_ones <= {(c.slot, c.hash) for c in mine} and alive <= wanted_ones
+    return wanted_ones <= {(c.slot, c.hash) for c in mine if not lost_network(app, c)} and alive <= wanted_ones
 
 
 def plan(app: Wanted, observed: Observed, around: Around = Around()) -> Plan:
@@ -219,8 +231,8 @@ class _AppPlan:
     def _stop(self, move: Move, *, after: Iterable[int]) -> None:
         for container in move.stops:
             if container.id not in self._stops:
-                cause = "a second container of its service" if container.hash == move.want.hash else move.stop_cause
-                cause = move.stop_cause if container is move.keep else cause
+                is_same = container.hash == move.want.hash and container is not move.keep
+                cause = why_replaced(self._app, container) if is_same else move.stop_cause
                 self._stops[container.id] = _stop(
                     self._draft, container, self._around, cause=cause, after=after, is_rest=move.is_rest
                 )
@@ -275,8 +287,7 @@ class _AppPlan:
             is_over = old.state not in ALIVE or old.id in self._stops
             if old.hash and is_over and old.hash not in self._around.spare:
                 before = [*after, *([self._stops[old.id]] if old.id in self._stops else [])]
-                cause = f"made from {old.hash[7:19]}, wanted {move.want.hash[7:19]}"
-                cause = "a second container of its service" if old.hash == move.want.hash else cause
+                cause = why_replaced(self._app, old)
                 self._removes[old.name] = self._draft.add(Remove(old, cause), after=before)
         container: Either | None = self._made.get(slot, move.keep)
         name = move.want.name

@@ -68,7 +68,7 @@ PROMISES = (
         "device/reconcile/moves.py",
         "fitting = [c for c in here if c.hash == want.hash and",
         "fitting = [c for c in here if",
-        f"{UNIT}/device/test_convergence.py::test_every_world_becomes_what_is_wanted_in_a_few_rounds",
+        f"{UNIT}/device/test_plan.py::test_the_new_container_is_made_beside_the_old_one_which_then_makes_room",
     ),
     Promise(
         "a running release is not touched before its successor is fetched",

@@ -101,6 +101,19 @@ def test_a_change_wakes_who_waits_for_events(every: Bench) -> None:
     assert every.engine.wait_for_event(10.0)
 
 
+def test_a_network_that_a_container_is_taken_off_is_told_by_an_event_and_by_the_list(every: Bench) -> None:
+    both: dict[str, Any] = {"front": {}, "back": {}}
+    every.up(every.app({"web": {"networks": both}}, networks=both))
+    every.engine.start(every.only().id)
+    front, back = every.name("front"), every.name("back")
+    assert every.only().networks == frozenset({front, back})
+    while every.engine.wait_for_event(0.5):  # what its start brought
+        pass
+    every.disconnect("web", "front")
+    assert every.engine.wait_for_event(10.0)
+    assert every.only().networks == frozenset({back})
+
+
 def test_the_list_of_containers_alone_says_what_the_snapshot_says(every: Bench) -> None:
     every.up(every.web())
     seen = every.engine.observe()

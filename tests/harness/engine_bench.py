@@ -108,6 +108,14 @@ class Bench:
         self.engine.start(made.id)
         return self.engine.containers()[0]
 
+    def disconnect(self, service: str, network: str) -> None:
+        """Take a running container off a network, as a person does by hand."""
+        if self.memory is not None:
+            self.memory.disconnect(service, self.name(network))
+        else:
+            assert self.client is not None
+            self.client.disconnect_container_from_network(self.name(service), self.name(network), force=True)
+
     def only(self) -> Container:
         (seen,) = self.engine.containers()
         return seen

@@ -55,6 +55,8 @@ class Islet:
         self._seen: dict[str, Container] = {}
         self._stopping = threading.Event()
         self._hands = Hands()
+        self._may_act = threading.Event()
+        self._may_act.set()
         registry = next(iter(images.values())).partition("/")[0]
         place = Place(device=engine._device, registry=registry, intake={}, policy=self.policy)
         self.mailbox = Mailbox()
@@ -70,7 +72,7 @@ class Islet:
             report=self.reports.append,
             progress=lambda instance, done, total: None,
             observed=lambda apps, observed: None,
-            spawn=self._hands.spawn,
+            spawn=self._spawn,
         )
         bodies: list[Callable[[threading.Event], None]] = [
             self.reconciler.run, self.reconciler.fetcher.run, self._watch
@@ -99,6 +101,22 @@ class Islet:
             except EngineUnavailable:
                 self.reconciler.engine_changed()
                 stopping.wait(0.2)
+
+    def _spawn(self, task: Callable[[], None]) -> None:
+        def when_it_may() -> None:
+            self._may_act.wait(PATIENCE_S)
+            task()
+
+        self._hands.spawn(when_it_may)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let the reconciler see everything and do nothing meanwhile: somebody else is quicker."""
+        self._may_act.clear()
+        try:
+            yield
+        finally:
+            self._may_act.set()
 
     def _pull(self, image: str, told: Progress) -> None:
         self.pull(image, told)

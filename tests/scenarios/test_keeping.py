@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from typing import Any
 
-import docker
 import pytest
 
 from tests.harness.islet import Islet
@@ -36,20 +34,41 @@ def test_what_was_stopped_or_removed_by_hand_is_there_again(place: Islet) -> Non
 
 def test_a_network_that_was_deleted_by_hand_with_who_was_on_it_is_made_anew(place: Islet) -> None:
     place.settle(place.release(PAIR))
-    before = {network.id for network in place.engine.resources()[0]}
-
-    def deleted() -> bool:
-        """Delete both; whether the network is gone. The worker may be faster, and put a new container on it."""
-        with place.client() as engine, contextlib.suppress(docker.errors.NotFound):
-            for container in place.all_ids():
-                engine.remove_container(container, force=True)
-            with contextlib.suppress(docker.errors.APIError):
-                for network in before:
-                    engine.remove_network(network)
-        return not before & {network.id for network in place.engine.resources()[0]}
-
-    place.until(deleted, "the network is gone")
+    (network,) = place.engine.resources()[0]
+    with place.client() as engine, place.held_back():
+        for container in place.ids().values():
+            engine.remove_container(container, force=True)
+        engine.remove_network(network.id)
     place.until(lambda: sorted(place.containers()) == ["db", "web"] and place.state() == "converged", "all is back")
+
+
+def test_a_network_that_was_deleted_under_running_containers_is_there_again_with_all_of_them_on_it(
+    place: Islet,
+) -> None:
+    place.settle(place.release(PAIR))
+    (before,) = place.engine.resources()[0]
+    was = place.ids()
+    with place.client() as engine, place.held_back():
+        for container in was.values():
+            engine.disconnect_container_from_network(container, before.name, force=True)
+        engine.remove_network(before.id)
+    place.until(lambda: sorted(place.ids()) == ["db", "web"] and not was.items() & place.ids().items(), "made anew")
+    place.until(lambda: place.state() == "converged", "all is well")
+    (after,) = place.engine.resources()[0]
+    assert after.id != before.id
+    assert place.inside("web", "/bin/busybox nslookup db >/dev/null && echo found") == "found"
+
+
+def test_a_container_that_was_taken_off_its_network_is_on_it_again(place: Islet) -> None:
+    place.settle(place.release(PAIR))
+    (network,) = place.engine.resources()[0]
+    before = place.ids()
+    with place.client() as engine:
+        engine.disconnect_container_from_network(before["web"], network.name, force=True)
+    place.until(lambda: place.ids().get("web", before["web"]) != before["web"], "another one has taken its place")
+    place.until(lambda: place.state() == "converged", "all is well")
+    assert place.ids()["db"] == before["db"]
+    assert place.inside("web", "/bin/busybox nslookup db >/dev/null && echo found") == "found"
 
 
 def test_a_container_that_was_renamed_or_paused_by_hand_is_put_right(place: Islet) -> None:

@@ -166,7 +166,7 @@ def worlds(draw: st.DrawFn, before: Sequence[Wanted]) -> MemoryEngine:
         device.round(before)
     numbers = itertools.count(1)
     for key, container in sorted(engine.by_id.items()):
-        fate = draw(st.sampled_from(["", "", "", "ended", "crashes", "ill", "twin", "gone"]))
+        fate = draw(st.sampled_from(["", "", "", "ended", "crashes", "ill", "twin", "gone", "off"]))
         if fate == "ended":
             code = 0 if container.service == "job" else draw(st.sampled_from([0, 1, 137]))
             engine.by_id[key] = replace(container, state="exited", exit_code=code, health="none")
@@ -175,6 +175,8 @@ def worlds(draw: st.DrawFn, before: Sequence[Wanted]) -> MemoryEngine:
         elif fate == "twin":
             twin = replace(container, id=f"t{next(numbers)}", name=f"twin-{next(numbers)}")
             engine.by_id[twin.id], engine.specs[twin.id] = twin, engine.specs[key]
+        elif fate == "off":
+            engine.by_id[key] = replace(container, networks=frozenset())
         elif fate == "gone":
             engine.remove(key)
     if draw(st.booleans()):
@@ -220,6 +222,7 @@ def test_every_world_becomes_what_is_wanted_in_a_few_rounds(story: Story) -> Non
     assert {v.name for app in now for v in app.volumes} <= engine.volumes
     for container in engine.by_id.values():
         assert (container.state, container.exit_code) in [("running", None), ("exited", 0)]
+        assert container.state == "exited" or container.networks == frozenset(engine.specs[container.id].networks)
 
 
 @QUICK

@@ -34,6 +34,19 @@ def test_an_inspection_tells_the_state_that_it_has_seen() -> None:
     assert (told.state, told.restarts, told.exit_code) == ("restarting", 2, 137)
 
 
+@pytest.mark.parametrize(
+    ("settings", "networks"),
+    [
+        ({"NetworkSettings": {"Networks": {"front": {}, "back": None}}}, {"front", "back"}),
+        ({"NetworkSettings": {"Networks": None}}, set()),  # so says Podman of one that is on none
+        ({"NetworkSettings": {}}, None),
+        ({}, None),
+    ],
+)
+def test_a_list_tells_which_networks_a_container_is_on(settings: dict[str, Any], networks: set[str] | None) -> None:
+    assert container({"Id": "c0ffee", "State": "running"} | settings).networks == networks
+
+
 def test_a_container_that_is_being_removed_is_neither_to_be_started_nor_gone() -> None:
     # It was listed as ended, so it was started, which is refused: the one in its place came seconds later.
     assert container({"Id": "c0ffee", "State": "removing"}).state == "restarting"

@@ -321,6 +321,35 @@ def test_a_network_deleted_by_hand_takes_the_containers_along_that_were_made_wit
     ]
 
 
+def test_a_running_container_that_was_taken_off_a_network_is_made_anew() -> None:
+    web = app({"web": service(networks={"front": {}, "back": {}})}, networks={"front": {}, "back": {}})
+    names = web.containers["web"].networks.keys()
+    assert lines(web, world(web, became(shown(web), networks=frozenset(names)))) == []
+    off = world(web, became(shown(web), networks=frozenset(name for name in names if "front" not in name)))
+    assert not is_whole(web, off)
+    assert lines(web, off) == [
+        f"create web: replaces {hash_of(web)}",
+        "stop web web-1: it was taken off network front",
+        "start web: created, not yet started",
+        "remove web web-1: it was taken off network front",
+        "rename web to hello.iaaaaaaaaaaa.web: its name is free again",
+    ]
+    assert images_needed(web, off) == [WEB_IMAGE]
+
+
+@pytest.mark.parametrize("networks", [None, frozenset({"hello.iaaaaaaaaaaa.front"})])
+def test_a_container_is_left_alone_whose_networks_are_not_told_or_those_of_others(networks: Any) -> None:
+    elsewhere = {"front": {}, "shared": {"external": "lan"}}
+    web = app({"web": service(networks={"front": {}, "shared": {}})}, networks=elsewhere)
+    assert lines(web, world(web, became(shown(web), networks=networks))) == []
+
+
+def test_a_task_that_has_ended_is_not_done_again_for_the_sake_of_a_network() -> None:
+    task = app({"task": service(networks={"front": {}}, restart={"policy": "no"})}, networks={"front": {}})
+    ended = became(shown(task, "task", state="exited", exit_code=0), networks=frozenset())
+    assert lines(task, world(task, ended)) == []
+
+
 def test_a_network_that_a_newer_release_adds_disturbs_nothing() -> None:
     old = app()
     new = app({"web": service(networks={"front": {}})}, networks={"front": {}})
