@@ -1,7 +1,8 @@
-"""The compact form of what an idle device sends and gets: positions in place of names, bytes in place of hexadecimal.
+"""The compact form of what devices send and get most: positions in place of names, bytes in place of hexadecimal.
 
-A beat, a will and a sync travel as an array that begins with the number of its form; another form is another number.
-Elements at the end may be missing, which means their default, and further ones are passed over: so a form can grow.
+A beat, a will, a sync and a batch travel as an array that begins with the number of its form; another form is another
+number. Elements at the end may be missing, which means their default, and further ones are passed over: so a form can
+grow.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker.errors import Refused
-from broker.messages import Beat, Conn, Generation, Refusal, StreamHeld, Sync, Will
+from broker.messages import Batch, Beat, Conn, Gap, Generation, Instant, Refusal, StreamHeld, Sync, Will
 
-BEAT, WILL, SYNC = 1, 2, 3  # the numbers of the forms
+BEAT, WILL, SYNC, BATCH = 1, 2, 3, 4  # the numbers of the forms
 _DIGEST = "sha256:"
 
 POSITIONS: dict[int, tuple[type[BaseModel], tuple[str, ...]]] = {
     BEAT: (Beat, ("conn", "n", "era", "generation", "status")),
     WILL: (Will, ("conn",)),
     SYNC: (Sync, ("conn", "n", "store", "time_ms", "status", "desired", "replies", "streams")),
+    BATCH: (Batch, ("conn", "n", "stream", "epoch", "first", "last", "at", "format", "payload", "gaps")),
 }
 PARTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "conn": (Conn, ("boot", "count")),
     "desired": (Generation, ("era", "generation", "digest")),
     "streams": (StreamHeld, ("stream", "epoch", "contiguous", "ranges", "refused")),
     "refused": (Refusal, ("first", "last", "reason", "retry_after_s")),
+    "at": (Instant, ("boot", "mono_ms", "wall_ms", "clock")),
+    "gaps": (Gap, ("first", "last", "cause")),
 }
-_MANY = frozenset({"streams", "refused"})  # parts that come as an array of them
+_MANY = frozenset({"streams", "refused", "gaps"})  # parts that come as an array of them
 _NUMBER_OF = {model: number for number, (model, _) in POSITIONS.items()}
 
 

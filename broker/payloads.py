@@ -1,37 +1,40 @@
-"""What is inside a batch: `samples.v1` and `lines.v1`. Opaque on the way; decoded only by who shows them.
+"""What is inside a batch: `samples.v2` and `lines.v1`. Opaque on the way; decoded only by who shows them.
 
-Both are zstd over msgpack. Element k of the list is number `first + k` of its stream, unless a gap of the batch covers
-numbers: then the elements fill the numbers that no gap covers, in order.
+Both are zstd over msgpack, samples in columns. Element k is number `first + k` of its stream, unless a gap of the batch
+covers numbers: then the elements fill the numbers that no gap covers, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 
 from broker import codec
+from broker.columns import columned, rows_of
 from broker.compression import compress, decompress
 from broker.errors import Refused
 from broker.messages import Batch
 
-SAMPLES = "samples.v1"
+SAMPLES = "samples.v2"
 LINES = "lines.v1"
 ELEMENTS_MAX = 10_000
 BYTES_MAX = 4 * 1024 * 1024
 
 T = TypeVar("T")
 _Int = Annotated[int, Field(ge=0, lt=2**63)]
-_SAMPLES = TypeAdapter(list[tuple[_Int, dict[str, str]]])
 _LINES = TypeAdapter(list[tuple[_Int, str, str, str]])
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What an app wrote: the time its entry id carries (milliseconds since 1970, as the app says) and its fields."""
+    """What an app wrote: the time its entry id carries (milliseconds since 1970, as the app says) and its fields.
+
+    Fields are bytes to apps. What is not UTF-8 in them stands as lone surrogates, as in Python's own file names.
+    """
 
     at_ms: int
     fields: dict[str, str]
@@ -48,7 +51,14 @@ class Line:
 
 
 def pack_samples(samples: Sequence[Sample]) -> bytes:
-    return _pack([(sample.at_ms, sample.fields) for sample in samples])
+    rows = [[_bytes(text) for field in sample.fields.items() for text in field] for sample in samples]
+    return pack_rows([sample.at_ms for sample in samples], rows)
+
+
+def pack_rows(times: Sequence[int], rows: Sequence[Sequence[bytes]]) -> bytes:
+    """Return `samples.v2` of samples as an app wrote them: their times, and of each its names and values in turn."""
+    packed: bytes = msgpack.packb(columned(times, rows), use_bin_type=False)
+    return compress(packed, level=3)
 
 
 def pack_lines(lines: Sequence[Line]) -> bytes:
@@ -56,8 +66,10 @@ def pack_lines(lines: Sequence[Line]) -> bytes:
 
 
 def unpack_samples(payload: bytes) -> list[Sample]:
-    """Return the samples; raise `Refused` on anything that is not `samples.v1`."""
-    return [Sample(at_ms, fields) for at_ms, fields in _unpack(_SAMPLES, payload)]
+    """Return the samples; raise `Refused` on anything that is not `samples.v2`."""
+    times, rows = rows_of(_columns(payload), count_max=ELEMENTS_MAX, bytes_max=BYTES_MAX)
+    fields = ({_text(name): _text(value) for name, value in row.items()} for row in rows)
+    return [Sample(at_ms, row) for at_ms, row in zip(times, fields, strict=True)]
 
 
 def unpack_lines(payload: bytes) -> list[Line]:
@@ -73,6 +85,23 @@ def numbers(batch_first: int, batch_last: int, gaps: Sequence[tuple[int, int]]) 
 def counted(batch: Batch) -> int:
     """Return how many elements the batch must hold."""
     return batch.last - batch.first + 1 - sum(gap.last - gap.first + 1 for gap in batch.gaps)
+
+
+def _columns(payload: bytes) -> Any:
+    data = decompress(payload, BYTES_MAX)
+    limits = dict.fromkeys(("max_str_len", "max_bin_len", "max_array_len"), len(data))
+    try:
+        return msgpack.unpackb(data, raw=True, max_map_len=0, max_ext_len=0, **limits)
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise Refused("malformed", f"not msgpack: {type(error).__name__}: {error}"[:200]) from error
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
 
 
 def _pack(elements: object) -> bytes:

@@ -6,9 +6,10 @@ the end: who wants the newest reads only these.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -62,6 +63,23 @@ def elements(batch: StoredBatch, unpack: Callable[[bytes], list[T]]) -> list[Ele
         return []
     seqs = itertools.chain.from_iterable(range(first, last + 1) for first, last in numbers)
     return [Element(batch, seq, value) for seq, value in zip(seqs, values, strict=False)]
+
+
+def shown(fields: Mapping[str, str]) -> dict[str, object]:
+    """Return the fields of a sample as JSON can say them: what is no text is in `binary`, name and value in base64."""
+    texts = {name: value for name, value in fields.items() if _is_text(name) and _is_text(value)}
+    if len(texts) == len(fields):
+        return {"fields": texts}
+    others = [[_base64(name), _base64(value)] for name, value in fields.items() if name not in texts]
+    return {"fields": texts, "binary": others}
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode(errors="surrogateescape")).decode()
 
 
 def page(

@@ -13,7 +13,7 @@ from cloud.api.auth import Reader
 from cloud.api.context import Ctx
 from cloud.api.devices import device_named
 from cloud.audit import Rows, audited, totals
-from cloud.decoded import Cursor, Element, page, page_back, parse_cursor
+from cloud.decoded import Cursor, Element, page, page_back, parse_cursor, shown
 from cloud.ranges import NOTHING, Held, Range
 from cloud.store import batches, cursors, gaps, presence
 from cloud.store.batches import Of, StoredBatch
@@ -53,7 +53,7 @@ def telemetry(
                 "epoch": element.batch.epoch,
                 "seq": element.seq,
                 "at_ms": element.value.at_ms,
-                "fields": element.value.fields,
+                **shown(element.value.fields),
             }
             for element in found
         ],

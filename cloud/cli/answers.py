@@ -337,6 +337,7 @@ class Sample(Answer):
     seq: int
     at_ms: int | None = None
     values: Mapping[str, Any] = Field(default={}, alias="fields")
+    binary: tuple[tuple[str, str], ...] = ()  # fields that are no text: names and values in base64
 
 
 class Gap(Answer):

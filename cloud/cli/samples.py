@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from cloud.cli.answers import Audit, AuditedStream, Gap, Line, Lines, Ranges, Sample
 from cloud.cli.answers import Samples as SamplesAnswer
 from cloud.cli.client import Client
@@ -115,7 +117,8 @@ def element_text(name: str, element: Sample | Gap) -> str:
     """Return one line on what the device of this name sent, or could not send any more."""
     if isinstance(element, Gap):
         return printable(f"{'missing':19}  {name}  {element.stream} #{element.first}-{element.last}  {element.cause}")
-    fields = " ".join(f"{key}={value}" for key, value in element.values.items())
+    binary = [f"{base64.b64decode(name).decode(errors='replace')}=base64:{value}" for name, value in element.binary]
+    fields = " ".join([*(f"{key}={value}" for key, value in element.values.items()), *binary])
     return printable(f"{moment(element.at_ms)}  {name}  {element.stream} #{element.seq}  {fields}")
 
 

@@ -20,6 +20,7 @@ from device.telemetry import entry_ids
 TIMEOUT_S = 5.0
 
 Entry = tuple[str, dict[bytes, bytes]]
+RawEntry = tuple[str, list[bytes]]  # names and values in turn: apps may give a name twice
 Command = tuple[str | bytes | int, ...]
 
 
@@ -47,6 +48,7 @@ class Client:
             "retry": Retry(NoBackoff(), 0),  # a write sent twice by the client is not the write that was meant
         }
         self._redis: Any = Redis(**self._arguments)
+        self._redis.set_response_callback("XRANGE", _as_they_came)
 
     def is_reachable(self) -> bool:
         """Return whether a new connection gets an answer: an open one says nothing of the socket's file."""
@@ -119,7 +121,8 @@ class Client:
     def entries(self, key: str, *, low: str = "-", high: str = "+", count: int | None = None) -> list[Entry]:
         """Return a stream's entries between two ids (`(` before an id leaves it out)."""
         with _translated():
-            return [(eid.decode(), dict(fields)) for eid, fields in self._redis.xrange(key, low, high, count=count)]
+            found = self._redis.xrange(key, low, high, count=count)
+        return [(eid.decode(), dict(zip(parts[::2], parts[1::2], strict=True))) for eid, parts in found]
 
     def sorted_after(self, key: str, score: int, *, count: int) -> list[bytes]:
         """Return the first members of a sorted set above a score."""
@@ -151,15 +154,25 @@ class Client:
 
     def stream_info(self, key: str) -> StreamInfo | None:
         """Return the counters of a stream; None when there is no such stream."""
+        return self.look(key, low="+", count=1)[0]
+
+    def look(self, key: str, *, low: str, count: int) -> tuple[StreamInfo | None, list[RawEntry]]:
+        """Return the counters of a stream, None when there is no such stream, and then entries from an id on.
+
+        The server counts first and reads then: what is erased in between is counted and not read.
+        """
         with _translated():
-            try:
-                info = self._redis.xinfo_stream(key)
-            except ResponseError as error:
-                if "no such key" in str(error):
-                    return None
-                raise
-        newest = info["last-generated-id"]
-        return StreamInfo(int(info["entries-added"]), int(info["length"]), newest.decode())
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.xinfo_stream(key)
+            pipeline.xrange(key, low, "+", count=count)
+            info, entries = pipeline.execute(raise_on_error=False)
+            if isinstance(info, ResponseError) and "no such key" in str(info):
+                return None, []
+            for answer in (info, entries):
+                if isinstance(answer, Exception):
+                    raise answer
+        counters = StreamInfo(int(info["entries-added"]), int(info["length"]), info["last-generated-id"].decode())
+        return counters, [(entry_id.decode(), parts) for entry_id, parts in entries]
 
     def trim_through(self, key: str, entry_id: str) -> int:
         """Drop the stream's entries up to and with `entry_id`, which is not the last possible one; return how many."""
@@ -196,6 +209,10 @@ class Client:
     def users(self) -> list[str]:
         with _translated():
             return sorted(n.decode() if isinstance(n, bytes) else n for n in self._redis.acl_users())
+
+
+def _as_they_came(answer: Any, **_options: Any) -> Any:
+    return answer
 
 
 @contextlib.contextmanager

@@ -13,21 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from broker.payloads import SAMPLES, Sample, pack_samples
+from broker.payloads import SAMPLES, pack_rows
 from device.telemetry import entry_ids
 from device.telemetry.buffer import Buffer
-from device.telemetry.connection import Client, Entry, RedisUnavailable, StreamInfo
+from device.telemetry.connection import Client, RawEntry, RedisUnavailable, StreamInfo
 
 log = logging.getLogger(__name__)
 
-COUNT_MAX = 500  # samples in a batch: 500 of 100 bytes pack into a few kilobytes
+COUNT_MAX = 2000  # samples in a batch: of small ones, so that what a batch costs beside them is little for each
 BATCHES_A_TURN = 20  # of one stream, before the next one
 LOOK_S = 0.1  # while samples gather: what a flood may write before it is noticed
-BYTES_MAX = 96 * 1024  # of fields in a batch, before compression: the channel takes 256 KiB
+BYTES_MAX = 96 * 1024  # of fields in a batch, before compression
+SAMPLE_BYTES_MAX = 192 * 1024  # of one sample, which then is a batch by itself: the channel takes 256 KiB
 BLOCK_MS = 20_000
 IDLE_S = 600.0  # without apps that send there is nothing to look for
 WAKE = "skerry:wake"  # a stream of our own: an entry in it ends a wait for samples
-FIELD_CHARS_MAX = 8192
 UNAVAILABLE_S = 0.5
 
 
@@ -128,7 +128,6 @@ class Mover:
                 if after is None:
                     return False
                 counters = after
-                self._count = min(COUNT_MAX, self._count * 2)
         except RedisUnavailable:
             # The intake cuts off whoever is owed over 4 MB, and an entry may have 1 MB: so few enough always pass.
             self._count = max(1, self._count // 8)
@@ -181,7 +180,8 @@ class Mover:
 
         Counted first, read then: what the app erases in between is missing in the next count, and never in both.
         """
-        info = self._intake.stream_info(stream)
+        low = f"({counters.cursor}" if counters.cursor != entry_ids.LAST else entry_ids.LAST
+        info, entries = self._intake.look(stream, low=low, count=self._count)
         if info is None:
             return self._begin_anew(stream, Counters()) if counters.moved or counters.lost else None
         if entry_ids.order(info.newest) < entry_ids.order(counters.cursor):
@@ -198,19 +198,21 @@ class Mover:
             self._trim(stream, counters.cursor)
         if counters.cursor == entry_ids.LAST:
             return self._begin_anew(stream, Counters())
-        entries = _bounded(self._intake.entries(stream, low=f"({counters.cursor}", count=self._count))
-        if not entries and not lost:
+        too_large, taken = fitting(entries)
+        if not taken and not too_large and not lost:
             return None
-        newest = entries[-1][0] if entries else counters.cursor
-        after = Counters(newest, counters.moved + len(entries), counters.lost + lost)
+        newest = (taken or entries[:too_large] or [(counters.cursor, [])])[-1][0]
+        after = Counters(newest, counters.moved + too_large + len(taken), counters.lost + lost)
+        gap_causes = ((lost, "trimmed_by_app"), (too_large, "too_large"))
         self._buffer.append(
             stream,
-            count=len(entries),
+            count=len(taken),
             format=SAMPLES,
-            payload=pack_samples([_sample(entry_id, fields) for entry_id, fields in entries]) if entries else b"",
-            gap_causes=((lost, "trimmed_by_app"),) if lost else (),
+            payload=pack_rows([_at_ms(entry_id) for entry_id, _ in taken], [row for _, row in taken]) if taken else b"",
+            gap_causes=[(count, cause) for count, cause in gap_causes if count],
             cursor=(stream, after.fields()),
         )
+        self._count = _next_count(self._count, entries, taken)
         self._trim(stream, newest)
         self._moved()
         return after
@@ -233,22 +235,28 @@ def _as_found(info: StreamInfo) -> Counters:
     return Counters(entry_ids.FIRST, info.added - info.length, 0)
 
 
-def _bounded(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries from the front that fit a batch: at least one."""
-    taken: list[Entry] = []
-    size = 0
-    for entry_id, fields in entries:
-        size += sum(min(len(k), FIELD_CHARS_MAX) + min(len(v), FIELD_CHARS_MAX) for k, v in fields.items())
-        if taken and size > BYTES_MAX:
+def fitting(entries: Sequence[RawEntry]) -> tuple[int, list[RawEntry]]:
+    """Return how many entries at the front are too large to travel, and those after them that fit a batch. Pure."""
+    too_large = 0
+    taken: list[RawEntry] = []
+    left = BYTES_MAX
+    for entry in entries:
+        size = sum(map(len, entry[1]))
+        if size > SAMPLE_BYTES_MAX and not taken:
+            too_large += 1
+            continue
+        left -= size
+        if taken and left < 0:
             break
-        taken.append((entry_id, fields))
-    return taken
+        taken.append(entry)
+    return too_large, taken
 
 
-def _sample(entry_id: str, fields: dict[bytes, bytes]) -> Sample:
-    at_ms = min(int(entry_id.partition("-")[0]), 2**63 - 1)
-    return Sample(at_ms, {_clipped(name): _clipped(value) for name, value in fields.items()})
+def _next_count(count: int, entries: Sequence[RawEntry], taken: Sequence[RawEntry]) -> int:
+    """Return how many entries to ask for next: about what a batch takes of them, and more only step by step."""
+    wanted = COUNT_MAX if len(taken) == len(entries) else len(taken) + len(taken) // 4 + 1
+    return min(wanted, count * 2, COUNT_MAX)
 
 
-def _clipped(value: bytes) -> str:
-    return value[:FIELD_CHARS_MAX].decode(errors="replace")
+def _at_ms(entry_id: str) -> int:
+    return min(int(entry_id.partition("-")[0]), 2**63 - 1)

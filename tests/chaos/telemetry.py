@@ -29,6 +29,7 @@ COUNTS = {"cut": 200, "worker": 50, "redis": 20, "broker": 10, "broker_files": 1
 PARTS = ("faults", "default", "overflow", "series")
 DEFAULT_SAMPLES, DEFAULT_CUTS = 50_000, 10
 HOUR_MS, HOUR_SAMPLES = 3_600_000, 360_000
+HOUR_SAMPLES_MIN = 60_000  # fewer would fit the smallest cap there is
 LAST_SECOND_S = 1.0
 ALWAYS = '"always"'
 
@@ -107,7 +108,7 @@ def _default(storm: Storm, asked: argparse.Namespace) -> dict[str, Any]:
     told |= {
         "power_cuts": storm.counts["power"],
         "lost": len(ages),
-        "oldest_lost_s": round(max(ages, default=0.0), 2),
+        "oldest_lost_s": _seconds(max(ages, default=0.0)),
         "lost_else": sum(age > LAST_SECOND_S for age in ages),
     }
     wrong = told["duplicated"] + told["foreign"] + told["altered"] + told["out_of_order"] + told["lost_else"]
@@ -128,12 +129,17 @@ def _ages(shore: Shore, app: App, before: set[int], cuts: list[tuple[float, floa
     return [min((max(0.0, began - at) for began, over in cuts if over >= at), default=inf) for at in ended.values()]
 
 
+def _seconds(age: float) -> float | None:
+    """Return an age for JSON, which has no word for what is endless: no power cut came after the answer."""
+    return None if age == inf else round(age, 2)
+
+
 def _overflow(storm: Storm, asked: argparse.Namespace) -> dict[str, Any]:
     """An hour of samples without a link, more than the buffer may hold."""
     shore = storm.shore
     shore.set(durability=ALWAYS, store_megabytes="8", keep="{ telemetry = { percent = 1 } }")
     app = shore.apps[0]
-    samples = max(10_000, int(HOUR_SAMPLES * asked.scale))
+    samples = max(HOUR_SAMPLES_MIN, int(HOUR_SAMPLES * asked.scale))
     lost_before = set(shore.verdict(app).lost)
     shore.device.link.cut()
     shore.start_writer(app, rate=10_000, seed=asked.seed, step_ms=HOUR_MS // samples)

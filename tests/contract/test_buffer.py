@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import redis
 
 from broker.messages import StreamHeld
-from broker.payloads import SAMPLES, Sample, pack_samples
+from broker.payloads import SAMPLES, Sample, pack_samples, unpack_samples
 from device.config import Paths
 from device.telemetry.connection import Client, Command, RedisUnavailable
+from device.telemetry.mover import SAMPLE_BYTES_MAX
 from tests.harness.servers import wait_until
 from tests.harness.telemetry import NOW, STREAM, Bench
 
@@ -29,13 +32,26 @@ def test_samples_are_numbered_from_one_and_packed_whole(bench: Bench) -> None:
 
 def test_many_samples_become_several_batches_without_a_hole(bench: Bench) -> None:
     pipeline = bench.app().pipeline(transaction=False)
-    for n in range(1201):
+    for n in range(4401):
         pipeline.xadd(STREAM, {"n": n})
     pipeline.execute()
     bench.move()
-    assert bench.numbers() == [str(n) for n in range(1201)]
+    assert bench.numbers() == [str(n) for n in range(4401)]
     batches = bench.buffer.read(bench.place(), after=0, count=10)
-    assert [(b.first, b.last) for b in batches] == [(1, 500), (501, 1000), (1001, 1201)]
+    assert [(b.first, b.last) for b in batches] == [(1, 2000), (2001, 4000), (4001, 4401)]
+
+
+def test_samples_of_any_bytes_come_back_as_they_were_and_too_large_ones_are_named(bench: Bench) -> None:
+    app, noise = bench.app(), Random(1).randbytes(SAMPLE_BYTES_MAX - 1)  # noqa: S311 - any noise does
+    rows = [{b"raw": bytes(range(256))}, {b"\xff\xfe": b""}, {b"text": "é".encode(), b"": b"\n"}, {b"n": noise}]
+    for row in (*rows, {"n": noise + b".."}, {"n": "5"}):
+        app.xadd(STREAM, row)
+    bench.move()
+    packed = [batch.payload for batch in bench.buffer.read(bench.place(), after=0, count=9) if batch.payload]
+    found = [sample.fields for payload in packed for sample in unpack_samples(payload)]
+    told = [{os.fsencode(name): os.fsencode(value) for name, value in fields.items()} for fields in found]
+    assert told == [*rows, {b"n": b"5"}]
+    assert bench.gaps() == [(5, 5, "too_large")]
 
 
 def test_a_crash_between_commit_and_trim_repeats_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def capped(bench: Bench) -> Make:
 
 def written(buffer: Buffer, batches: int, *, stream: str = STREAM, count: int = 10) -> Place:
     for n in range(batches):
-        place = buffer.append(stream, count=count, format="samples.v1", payload=bytes([n % 256]) * PAYLOAD)
+        place = buffer.append(stream, count=count, format="samples.v2", payload=bytes([n % 256]) * PAYLOAD)
     return place
 
 

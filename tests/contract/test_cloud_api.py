@@ -6,6 +6,7 @@ import asyncio
 import base64
 import datetime as dt
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -620,9 +621,9 @@ def test_commands_need_the_scope_to_deploy_and_are_seen_by_their_organisation_on
     assert user.get(f"/v1/commands/{command}").status_code == 200
 
 
-def stored(user: User, device: str, numbers: range, format_: str) -> None:
+def stored(user: User, device: str, numbers: range, format_: str, payload: bytes = b"") -> None:
     """Store one batch as ingest does."""
-    payload = (
+    payload = payload or (
         pack_samples([Sample(n, {"v": str(n)}) for n in numbers])
         if format_ == SAMPLES
         else pack_lines([Line(n, "web" if n % 2 else "db", "out", f"line {n}") for n in numbers])
@@ -651,6 +652,18 @@ def test_an_audit_tells_what_became_of_every_number(cloud: Cloud) -> None:
     stored(user, device, range(12, 13), SAMPLES)
     assert user.get("/v1/devices/pump/telemetry/audit").json()["complete"]
     assert reason(cloud.other().get("/v1/devices/pump/telemetry/audit")) == (404, "not_found")
+
+
+def test_fields_that_are_no_text_are_told_in_base64(cloud: Cloud) -> None:
+    user = cloud.login()
+    device = Joining("pump").enroll(user).device
+    fields = {"a": "é", "b": os.fsdecode(b"\xff\x00"), os.fsdecode(b"\xfe"): "c"}
+    stored(user, device, range(1, 2), SAMPLES, pack_samples([Sample(5, fields)]))
+    (sample,) = user.get("/v1/telemetry").json()["samples"]
+    assert sample["fields"] == {"a": "é"}
+    assert [[base64.b64decode(part) for part in field] for field in sample["binary"]] == [
+        [b"b", b"\xff\x00"], [b"\xfe", b"c"]
+    ]  # fmt: skip
 
 
 def test_the_newest_samples_are_read_from_the_end_and_older_ones_before_them(cloud: Cloud) -> None:

@@ -283,7 +283,7 @@ def test_data_that_comes_after_all_takes_its_numbers_out_of_the_gap(device: Devi
 
 
 def test_over_its_quota_a_device_is_asked_to_wait_and_loses_nothing(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path / "db", quota=200)
+    cloud = Cloud(tmp_path / "db", quota=60)
     device = Device(cloud, cloud.enroll(cloud.found()))
     sync = device.send(BATCH, device.batch(1, 5), device.batch(6, 99))
     (refused,) = sync.streams[0].refused

@@ -68,6 +68,10 @@ def test_a_csv_file_comes_back_bit_by_bit(told: dict[str, Any]) -> None:
     assert (told["series"]["equal_by_rows"], told["series"]["equal_by_command"]) == (True, True)
 
 
+def test_bytes_that_are_no_text_come_back_bit_by_bit(told: dict[str, Any]) -> None:
+    assert (told["series"]["blobs_equal_by_rows"], told["series"]["blobs_equal_by_command"]) == (True, True)
+
+
 def kept(*numbers: int, epoch: int = 9) -> list[Kept]:
     return [Kept(epoch, place + 1, {"n": str(n), "v": value_of(n)}) for place, n in enumerate(numbers)]
 

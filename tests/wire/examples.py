@@ -458,7 +458,7 @@ BATCH = messages.Batch(
     first=101,
     last=110,
     at=LATER,
-    format="samples.v1",
+    format="samples.v2",
     payload=bytes(range(64)),
     gaps=(messages.Gap(first=101, last=104, cause="trimmed_by_app"),),
 )

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,61 @@ def stored(database: Path, device: str, stream: str) -> list[Kept]:
             continue
         absent = {n for low, high in json.loads(gaps) for n in range(low, high + 1)}
         numbers = [n for n in range(first, last + 1) if n not in absent]
-        elements: list[Any] = msgpack.unpackb(zstd.decompress(payload))
+        elements = _elements(payload)
         assert len(elements) == len(numbers), f"{stream} {epoch} {first}-{last} holds {len(elements)} samples"
         found += [Kept(epoch, number, fields) for number, (_, fields) in zip(numbers, elements, strict=True)]
     return found
+
+
+def _elements(payload: bytes) -> list[tuple[int, dict[str, str]]]:
+    """Read `samples.v2`: times as steps, and columns of values for samples that have the same fields."""
+    steps, shapes, places = msgpack.unpackb(zstd.decompress(payload), raw=True)
+    places = places or [0] * len(steps)
+    rows = [_shape_rows(names, columns, places.count(n)) for n, (names, columns) in enumerate(shapes)]
+    found, at_ms = [], 0
+    for step, place in zip(steps, places, strict=True):
+        at_ms += step
+        found.append((at_ms, rows[place].pop(0)))
+    return found
+
+
+def _shape_rows(names: list[bytes], columns: list[Any], count: int) -> list[dict[str, str]]:
+    values = [_column(column, count) for column in columns]
+    return [{_text(name): _text(value[row]) for name, value in zip(names, values, strict=True)} for row in range(count)]
+
+
+def _column(column: list[Any], count: int) -> list[bytes]:
+    kind, rest = column[0], column[1:]
+    if kind == 0:
+        return [rest[0]] * count
+    if kind == 1:
+        return list(rest[0])
+    decimals, first, others = rest
+    numbers = [first]
+    for other in others:
+        numbers.append((numbers[-1] if kind == 2 else first) + other)
+    numbers = numbers if kind == 2 else numbers[1:]
+    behind = decimals if isinstance(decimals, list) else [decimals] * count
+    most = max(behind)
+    return [
+        str((Decimal(number) / 10**most).quantize(Decimal(1).scaleb(-places))).encode()
+        for number, places in zip(numbers, behind, strict=True)
+    ]
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="surrogateescape")
+
+
+def _payload(elements: list[tuple[int, dict[str, str]]]) -> bytes:
+    """Write samples without any saving: each with fields of its own."""
+    times = [at_ms for at_ms, _ in elements]
+    steps = [at_ms - before for at_ms, before in zip(times, [0, *times], strict=False)]
+    shapes = [
+        [[name.encode() for name in fields], [[1, [value.encode()]] for value in fields.values()]]
+        for _, fields in elements
+    ]
+    return zstd.compress(msgpack.packb([steps, shapes, list(range(len(elements)))], use_bin_type=False))
 
 
 def gaps(database: Path, device: str, stream: str) -> list[tuple[int, int, int, str]]:
@@ -169,9 +221,9 @@ def planted(database: Path, device: str, stream: str, *, folder: Path) -> dict[s
             "SELECT epoch, first, payload FROM batches WHERE device = ? AND stream = ? AND last > first LIMIT 1",
             (device, stream),
         ).fetchone()
-        elements = msgpack.unpackb(zstd.decompress(payload))
+        elements = _elements(payload)
         if what == "loss":
-            less = zstd.compress(msgpack.packb(elements[:-1]))
+            less = _payload(elements[:-1])
             changed = f"UPDATE batches SET last = last - 1, payload = ? WHERE {place}"  # noqa: S608 - our own words
             tx.execute(changed, (less, device, stream, epoch, first))
         else:  # in an epoch in which nothing else is, as nothing else could be stored
@@ -180,7 +232,7 @@ def planted(database: Path, device: str, stream: str, *, folder: Path) -> dict[s
                 "INSERT INTO batches (device, stream, epoch, first, last, format, payload, gaps, at_boot, at_mono_ms,"  # noqa: S608
                 " at_wall_ms, at_clock, received_ms, arrival)"
                 f" SELECT device, stream, 1, 1, 1, format, ?, '[]', {columns} FROM batches WHERE {place}",
-                (zstd.compress(msgpack.packb(elements[-1:])), device, stream, epoch, first),
+                (_payload(elements[-1:]), device, stream, epoch, first),
             )
         tx.commit()
         tx.close()

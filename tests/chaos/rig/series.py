@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
@@ -16,6 +18,8 @@ from device.config import Paths
 from tests.chaos.rig.shore import App, Shore
 
 ROWS = 2_000
+BLOBS = 256
+NO_TEXT = b"\xff raw"  # the name of a field, and never valid UTF-8
 NAMES = ("time", "temperature °C", "pressure", "vibration", "flow", "state", "note")
 
 
@@ -57,19 +61,36 @@ def crossed(shore: Shore, app: App, *, seed: int) -> dict[str, Any]:
     for row in csv.DictReader(io.StringIO(text, newline="")):
         pipeline.xadd(app.stream, row)
     pipeline.execute()
+    blobs = [bytes([n]) * (n % 7) + Random(seed + n).randbytes(n) for n in range(BLOBS)]  # noqa: S311 - as above
+    for blob in blobs:
+        pipeline.xadd(app.stream, {NO_TEXT: blob})
+    pipeline.execute()
     client.close()
-    shore.stage.until(lambda: len(shore.kept(app)) == already + ROWS, "the series is stored")
-    rows = [sample.fields for sample in shore.kept(app) if "n" not in sample.fields]
-    done = shore.stage.cli.run("telemetry", "--stream", app.stream, "--limit", str(ROWS), "--json")
+    shore.stage.until(lambda: len(shore.kept(app)) == already + ROWS + BLOBS, "the series is stored")
+    kept = [sample.fields for sample in shore.kept(app)]
+    named = os.fsdecode(NO_TEXT)
+    bytes_equal = [os.fsencode(fields[named]) for fields in kept if named in fields] == blobs
+    rows = [fields for fields in kept if "n" not in fields and named not in fields]
+    done = shore.stage.cli.run("telemetry", "--stream", app.stream, "--limit", str(ROWS + BLOBS), "--json")
     told = json.loads(done.stdout)["samples"]
-    by_rows, by_command = _sheet(rows) == text, _sheet(sample["fields"] for sample in told) == text
+    by_rows, by_command = _sheet(rows) == text, _sheet(sample["fields"] for sample in told[:ROWS]) == text
+    told_bytes = [_in_base64(sample) for sample in told[ROWS:]] == [{NO_TEXT: blob} for blob in blobs]
     return {
         "rows": ROWS,
         "bytes": len(text.encode()),
         "equal_by_rows": by_rows,
         "equal_by_command": by_command,
-        "held": by_rows and by_command,
+        "blobs": BLOBS,
+        "blobs_equal_by_rows": bytes_equal,
+        "blobs_equal_by_command": told_bytes,
+        "held": by_rows and by_command and bytes_equal and told_bytes,
     }
+
+
+def _in_base64(sample: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Return the fields of a sample as the command line tells those that are no text."""
+    found = {base64.b64decode(name): base64.b64decode(value) for name, value in sample.get("binary", [])}
+    return found | {name.encode(): value.encode() for name, value in sample["fields"].items()}
 
 
 def _sheet(rows: Iterable[Mapping[str, str]]) -> str:

@@ -15,7 +15,7 @@ from broker.codec import open_sealed, pack, seal, seal_payload
 from broker.compact import packed
 from broker.errors import Refused
 from broker.ids import DeviceRef
-from broker.messages import Beat, Conn, Generation, Refusal, StreamHeld, Sync, Will
+from broker.messages import Batch, Beat, Conn, Gap, Generation, Instant, Refusal, StreamHeld, Sync, Will
 from broker.signing import MacKey
 
 PUMP = DeviceRef("oaaaaaaaaaaa", "daaaaaaaaaaa")
@@ -48,6 +48,15 @@ syncs = st.builds(
     status=counts,
     replies=st.lists(tokens, max_size=3).map(tuple),
 )
+instants = st.builds(
+    Instant, boot=st.binary(min_size=16, max_size=16).map(bytes.hex), mono_ms=counts, wall_ms=counts,
+    clock=st.sampled_from(["unknown", "local", "synchronised"]),
+)  # fmt: skip
+batches = st.builds(
+    Batch, conn=conns, n=counts, stream=st.just("telemetry:hello"), epoch=counts, first=counts, last=counts,
+    at=instants, format=tokens, payload=st.binary(max_size=40),
+    gaps=st.lists(st.builds(Gap, first=counts, last=counts, cause=tokens), max_size=2).map(tuple),
+)  # fmt: skip
 beats = st.builds(Beat, conn=conns, n=counts, era=counts, generation=counts, status=counts)
 
 
@@ -71,6 +80,12 @@ def test_a_sync_comes_out_as_it_went_in(sync: Sync) -> None:
 @given(beats)
 def test_a_beat_comes_out_as_it_went_in(beat: Beat) -> None:
     assert open_sealed(channels.PRESENCE, PUMP, seal(channels.PRESENCE, PUMP, beat, MAC), MAC).message == beat
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches)
+def test_a_batch_comes_out_as_it_went_in(batch: Batch) -> None:
+    assert open_sealed(channels.BATCH, PUMP, seal(channels.BATCH, PUMP, batch, MAC), MAC).message == batch
 
 
 def test_a_beat_is_about_forty_bytes_and_its_proof() -> None:

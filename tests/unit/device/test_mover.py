@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.telemetry.mover import Counters, newly_lost
+from device.telemetry.mover import BYTES_MAX, SAMPLE_BYTES_MAX, Counters, fitting, newly_lost
 
 
 def test_nothing_is_lost_while_all_that_was_added_was_moved_or_waits() -> None:
@@ -26,6 +26,25 @@ def test_a_count_that_went_back_says_that_the_intake_began_anew() -> None:
 
 def test_counters_are_kept_as_text_and_read_back() -> None:
     assert Counters("5-1", 3, 2).fields() == {"cursor": "5-1", "moved": "3", "lost": "2"}
+
+
+def sized(*sizes: int) -> list[tuple[str, list[bytes]]]:
+    return [(f"{n}-0", [b"v", bytes(size - 1)]) for n, size in enumerate(sizes)]
+
+
+def test_a_batch_takes_what_fits_and_a_large_sample_by_itself() -> None:
+    small = sized(*[100] * 10)
+    assert fitting(small) == (0, small)
+    assert fitting(sized(BYTES_MAX - 10, 5, 6))[1] == sized(BYTES_MAX - 10, 5)
+    assert fitting(sized(SAMPLE_BYTES_MAX, 1))[1] == sized(SAMPLE_BYTES_MAX)
+    assert fitting([]) == (0, [])
+
+
+def test_what_no_message_could_carry_is_counted_where_it_stood() -> None:
+    over = SAMPLE_BYTES_MAX + 1
+    assert fitting(sized(over, over, 5)) == (2, sized(over, over, 5)[2:])
+    assert fitting(sized(5, over, 5)) == (0, sized(5))
+    assert fitting(sized(over)) == (1, [])
 
 
 @settings(deadline=None, max_examples=30)

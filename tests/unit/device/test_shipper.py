@@ -39,7 +39,7 @@ class Shelf:
         first = self.last.get(place, 0) + 1
         self.last[place] = first + count - 1
         self.orders.setdefault(place, order)
-        stored = Stored(place, first, self.last[place], NOW, "samples.v1", payload, ())
+        stored = Stored(place, first, self.last[place], NOW, "samples.v2", payload, ())
         self.batches.setdefault(place, []).append(stored)
 
     def now(self) -> Instant:
@@ -121,7 +121,7 @@ def test_a_batch_travels_as_it_was_packed(stage: Stage) -> None:
     stage.turns(nothing)
     assert stage.batches == [
         Batch(
-            conn=CONN, n=1, stream="telemetry:app", epoch=1, first=1, last=3, at=NOW, format="samples.v1",
+            conn=CONN, n=1, stream="telemetry:app", epoch=1, first=1, last=3, at=NOW, format="samples.v2",
             payload=b"packed",
         )
     ]  # fmt: skip
