@@ -45,6 +45,7 @@ class Channel:
     priority: int
     proof: Proof
     purpose: str
+    is_dense: bool = False  # what it carries is compressed already
 
     def topic(self, device: DeviceRef) -> str:
         return f"{PREFIX}/{device.cn}/{self.direction.value}/{self.name}"
@@ -73,7 +74,7 @@ SYNC     = _row("sync",     _DN, messages.Sync,         qos=0, retain=False, siz
 PRESENCE = _row("presence", _UP, messages.Presence,     qos=1, retain=True,  size_max=64 * KIB,  body_max=256 * KIB,  priority=0, proof=_MAC,    purpose="birth (retained), beat, and the will")
 STATUS   = _row("status",   _UP, messages.Status,       qos=1, retain=False, size_max=64 * KIB,  body_max=512 * KIB,  priority=1, proof=_MAC,    purpose="reported state; re-sent until sync shows its revision held")
 PROGRESS = _row("progress", _UP, messages.Progress,     qos=0, retain=False, size_max=2 * KIB,   body_max=8 * KIB,    priority=2, proof=_MAC,    purpose="bytes done and to do")
-BATCH    = _row("batch",    _UP, messages.Batch,        qos=1, retain=False, size_max=256 * KIB, body_max=1024 * KIB, priority=3, proof=_MAC,    purpose="a numbered range of samples, events or log lines")
+BATCH    = _row("batch",    _UP, messages.Batch,        qos=1, retain=False, size_max=256 * KIB, body_max=1024 * KIB, priority=3, proof=_MAC,    purpose="a numbered range of samples, events or log lines", is_dense=True)
 REPLY    = _row("reply",    _UP, messages.Reply,        qos=1, retain=False, size_max=96 * KIB,  body_max=256 * KIB,  priority=1, proof=_MAC,    purpose="answers to commands, and the accepted desired state when the cloud lost it")
 STREAM_U = _row("stream",   _UP, messages.StreamFrame,  qos=1, retain=False, size_max=64 * KIB,  body_max=64 * KIB,   priority=2, proof=_MAC,    purpose="interactive windows (reserved)")
 STREAM_D = _row("stream",   _DN, messages.StreamFrame,  qos=1, retain=False, size_max=64 * KIB,  body_max=64 * KIB,   priority=2, proof=_MAC,    purpose="interactive windows (reserved)")

@@ -33,10 +33,14 @@ _HEADER = 4
 
 @dataclass(frozen=True)
 class Opened:
-    """A message that passed every check, with the digest of its payload (the body before compression)."""
+    """A message that passed every check, and its payload (the body before compression)."""
 
     message: Any
-    digest: str
+    payload: bytes
+
+    @property
+    def digest(self) -> str:
+        return digest(self.payload)
 
 
 def seal(channel: Channel, device: DeviceRef, message: Any, prover: Prover) -> bytes:
@@ -56,7 +60,7 @@ def pack(channel: Channel, message: Any) -> bytes:
 def seal_payload(channel: Channel, device: DeviceRef, payload: bytes, prover: Prover) -> bytes:
     """Return the envelope around a packed payload."""
     flags, body = 0, payload
-    if len(payload) >= COMPRESS_FROM:
+    if len(payload) >= COMPRESS_FROM and not channel.is_dense:
         packed = compress(payload, level=9)
         if len(packed) < len(payload):
             flags, body = FLAG_ZSTD, packed
@@ -85,7 +89,7 @@ def open_sealed(channel: Channel, device: DeviceRef, sealed: bytes, verifier: Ve
     if flags & ~FLAG_ZSTD or dictionary:
         raise Refused("unknown_encoding", f"{channel.name}: flags {flags:#x}, dictionary {dictionary}: not known here")
     payload = decompress(body, channel.body_max) if flags & FLAG_ZSTD else body
-    return Opened(_validated(channel, unpack(payload)), digest(payload))
+    return Opened(_validated(channel, unpack(payload)), payload)
 
 
 def unpack(payload: bytes) -> Any:
@@ -98,18 +102,15 @@ def unpack(payload: bytes) -> Any:
         )  # fmt: skip
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
         raise Refused("malformed", f"not msgpack: {type(error).__name__}: {error}"[:200]) from error
-    _bounded_depth(value, DEPTH_MAX)
+    _bounded_depth(value, DEPTH_MAX - 1)
     return value
 
 
 def _bounded_depth(value: Any, left: int) -> None:
     if left == 0:
         raise Refused("malformed", f"nested deeper than {DEPTH_MAX}")
-    if isinstance(value, dict):
-        for item in value.values():
-            _bounded_depth(item, left - 1)
-    elif isinstance(value, list):
-        for item in value:
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(item, (dict, list)):
             _bounded_depth(item, left - 1)
 
 

@@ -33,6 +33,7 @@ PARTS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "gaps": (Gap, ("first", "last", "cause")),
 }
 _MANY = frozenset({"streams", "refused", "gaps"})  # parts that come as an array of them
+_TURNED = frozenset({*PARTS, "boot", "digest"})  # what has another form here than in a message
 _NUMBER_OF = {model: number for number, (model, _) in POSITIONS.items()}
 
 
@@ -79,7 +80,7 @@ def _named(values: Any, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(values, list):
         raise Refused("malformed", f"a {type(values).__name__} where a compact form has an array")
     given = zip(names, values, strict=False)
-    return {name: _restored(name, value) for name, value in given if value is not None}
+    return {name: _restored(name, value) if name in _TURNED else value for name, value in given if value is not None}
 
 
 def _restored(name: str, value: Any) -> Any:

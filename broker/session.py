@@ -34,6 +34,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from broker.backoff import Backoff, Reconnecting
 from broker.channels import PACKET_MAX
 from broker.errors import Passing
+from broker.gathering import GatheringClient
 from broker.tls import ResumingContext
 from broker.transport import Delivery, Done, Endpoint, Events, Publication
 
@@ -69,7 +70,7 @@ class SessionConfig:
 class _Connection:
     """One connection's state; thrown away with it."""
 
-    client: mqtt.Client
+    client: GatheringClient
     opened_at: float
     received_at: float
     sent_at: float
@@ -159,7 +160,7 @@ class Session:
                 self._sleep(reconnecting.wait_s(stood_s=stood_s, taken_over=taken_over, jitter=jitter))
 
     def _open(self, address: Endpoint) -> _Connection:
-        client = mqtt.Client(
+        client = GatheringClient(
             CallbackAPIVersion.VERSION2,
             self._config.client_id,
             protocol=self._protocol,
@@ -242,7 +243,8 @@ class Session:
             registered = client.socket()
             if registered is None:
                 return
-            poll.register(registered.fileno(), select.EPOLLIN)
+            polled = select.EPOLLIN
+            poll.register(registered.fileno(), polled)
             while client.socket() is not None and not connection.refused:
                 if self._drop:
                     self._drop = False
@@ -250,8 +252,11 @@ class Session:
                 if self._stopping.is_set() and not connection.closing and not (connection.up and self._outbox):
                     self._begin_close(connection)
                     continue
-                wanted = select.EPOLLIN | (select.EPOLLOUT if client.want_write() else 0)
-                poll.modify(registered.fileno(), wanted)
+                client.flush()
+                wanted = select.EPOLLIN | (select.EPOLLOUT if client.has_unsent or client.want_write() else 0)
+                if wanted != polled:
+                    poll.modify(registered.fileno(), wanted)
+                    polled = wanted
                 self._wait(connection, poll)
                 if connection.up:
                     self._send(connection)
@@ -275,8 +280,8 @@ class Session:
             if event & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
                 connection.received_at, connection.pinged_at = time.monotonic(), None
                 self._check(client.loop_read())
-                # TLS may hold decrypted bytes that epoll cannot see.
-                while isinstance(sock := client.socket(), ssl.SSLSocket) and sock.pending():
+                # TLS may hold decrypted bytes that epoll cannot see, and so may the client.
+                while isinstance(sock := client.socket(), ssl.SSLSocket) and (client.has_read or sock.pending()):
                     self._check(client.loop_read())
         if client.socket() is not None and client.want_write():
             self._check(client.loop_write())

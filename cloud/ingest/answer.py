@@ -17,22 +17,27 @@ from cloud.store.status import Held
 STREAMS_MAX = 256
 
 
-def sync_for(turn: Turn, device: DeviceRef, touched: Touched, *, store: str) -> Sync:
-    """Return the sync a touched device gets. Its `n` grows also over a restored database, as time does."""
-    known = presence.get(turn.tx, device.device)
-    n = max(known.sync_n + 1, turn.now_ms)
-    presence.count_sync(turn.tx, known, n)
-    newest = desired.named(turn.tx, device.device)
-    return Sync(
-        conn=known.conn or NO_CONN,
-        n=n,
-        store=store,
-        time_ms=turn.now_ms,
-        desired=None if newest is None or known.contested else newest[0],
-        streams=_streams(turn, device, touched, known),
-        status=_revision(status.held(turn.tx, device.device), known),
-        replies=tuple(dict.fromkeys(touched.replies)),
-    )
+def syncs_for(turn: Turn, *, store: str) -> dict[DeviceRef, Sync]:
+    """Return the syncs that the touched devices get. Their `n` grow also over a restored database, as time does."""
+    ids = [device.device for device in turn.touched]
+    heard = presence.of_devices(turn.tx, ids)
+    newest, reported = desired.named_of(turn.tx, ids), status.held_of(turn.tx, ids)
+    syncs: dict[DeviceRef, Sync] = {}
+    for device, touched in turn.touched.items():
+        known = heard.get(device.device) or Presence(device.device)
+        syncs[device] = Sync(
+            conn=known.conn or NO_CONN,
+            n=max(known.sync_n + 1, turn.now_ms),
+            store=store,
+            time_ms=turn.now_ms,
+            desired=None if known.contested else newest.get(device.device),
+            streams=_streams(turn, device, touched, known),
+            status=_revision(reported.get(device.device), known),
+            replies=tuple(dict.fromkeys(touched.replies)),
+        )
+    numbers = {device.device: sync.n for device, sync in syncs.items()}
+    presence.count_syncs(turn.tx, numbers, never_heard=numbers.keys() - heard.keys())
+    return syncs
 
 
 def sealed(device: DeviceRef, sync: Sync, key: MacKey) -> bytes:

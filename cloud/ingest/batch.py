@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from broker.clock import Clock
 from broker.errors import Refused
@@ -34,6 +34,8 @@ def parts(first: int, last: int, lost: Sequence[Range]) -> Parts:
     """Return the numbers of a batch in their parts; raise `Refused` (`bad_numbers`) when they do not fit together."""
     if not 1 <= first <= last:
         raise Refused("bad_numbers", f"a batch from {first} to {last}: numbers begin at 1 and grow")
+    if not lost:
+        return Parts(((first, last),), ())
     before = first - 1
     for low, high in lost:
         if not before < low <= high <= last:
@@ -92,7 +94,7 @@ class BatchHandler:
         wait_s = self._quota.take(str(device), len(batch.payload), now_s=self._clock.monotonic())
         if wait_s:
             return wait_s
-        self._write(turn, device, batch, numbered, replace(cursor, held=held), was=cursor.held)
+        self._write(turn, device, batch, numbered, cursor, held=held)
         return None
 
     def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor | None:
@@ -115,10 +117,10 @@ class BatchHandler:
         return cursors.fold(turn.tx, device.device, kept, limit=FOLDED_AT_ONCE, now_ms=turn.now_ms)
 
     def _write(
-        self, turn: Turn, device: DeviceRef, batch: Batch, numbered: Parts, cursor: Cursor, *, was: Held
+        self, turn: Turn, device: DeviceRef, batch: Batch, numbered: Parts, cursor: Cursor, *, held: Held
     ) -> None:
         """Stored wins over a gap where both exist: data takes numbers out of gaps, a gap leaves stored ones alone."""
-        tx, now_ms = turn.tx, turn.now_ms
+        tx, now_ms, was = turn.tx, turn.now_ms, cursor.held
         place = (device.device, batch.stream, batch.epoch)
         filled = lost = 0
         if numbered.data:
@@ -130,7 +132,7 @@ class BatchHandler:
                 gaps.add(tx, gaps.StoredGap(*place, first, last, gap.cause), now_ms=now_ms)
                 lost += last - first + 1
         stored = cursor.stored + count(numbered.data)
-        turn.intake.put(replace(cursor, stored=stored, gaps=cursor.gaps + lost - filled))
+        turn.intake.put(Cursor(*place, held, stored, cursor.gaps + lost - filled))
         shown: dict[str, object] = {
             "device": device.device,
             "stream": batch.stream,

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from broker.channels import Channel
+from broker.channels import BATCH, Channel
 from broker.clock import Clock
 from broker.errors import Passing, Refused
 from broker.ids import DeviceRef
 from broker.messages import Sync
-from cloud.ingest.answer import sealed, sync_for
+from cloud.ingest.answer import sealed, syncs_for
 from cloud.ingest.inbox import Inbox, Received
 from cloud.ingest.turn import Seen, Turn
 from cloud.ingest.verify import Verifiers
@@ -123,15 +123,14 @@ class Worker:
     def _turn(self, opened: Sequence[tuple[Received, Any]]) -> None:
         with self._database.write() as tx:
             turn = Turn(tx, self._clock.wall_ms())
+            turn.intake.look_up({place for received, message in opened if (place := _place(received, message))})
             for received, message in opened:
                 try:
                     self._handlers[received.channel].handle(turn, received.device, message)
                 except Refused as error:
                     self._count(received, error)
             turn.intake.flush()
-            syncs = {
-                device: sync_for(turn, device, touched, store=self._store) for device, touched in turn.touched.items()
-            }
+            syncs = syncs_for(turn, store=self._store)
         self._send(syncs)
         for device in turn.revoked:
             self._outlets.revoked(device)
@@ -161,3 +160,8 @@ class Worker:
         if len(self._reported) < TURN_MAX * 256:
             self._reported.add(once)
         log.warning("refused %s on %s of %s: %s", error.reason, received.channel.name, received.device, error)
+
+
+def _place(received: Received, message: Any) -> tuple[str, str, int] | None:
+    """Return where a batch belongs; None for other messages."""
+    return (received.device.device, message.stream, message.epoch) if received.channel is BATCH else None

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, func, select
 
 from broker.messages import Batch
 from cloud.ranges import Range
+from cloud.store import bulk
 from cloud.store.schema import batches, devices
 
 
@@ -32,6 +33,7 @@ class StoredBatch:
 
 
 _C = batches.c
+_LAST_ARRIVAL = select(func.coalesce(func.max(_C.arrival), 0))
 _COLUMNS = tuple(_C[name] for name in StoredBatch.__dataclass_fields__)
 
 
@@ -53,9 +55,8 @@ def add(tx: Connection, rows: Sequence[tuple[str, Batch]], *, now_ms: int) -> No
     """Add batches, each with its device, none of whose numbers is in another one."""
     if not rows:
         return
-    arrival = int(tx.execute(select(func.coalesce(func.max(_C.arrival), 0))).scalar_one()) + 1
-    values = [_row(device, batch) | {"received_ms": now_ms} for device, batch in rows]
-    tx.execute(insert(batches), [row | {"arrival": arrival + place} for place, row in enumerate(values)])
+    arrival = int(tx.execute(_LAST_ARRIVAL).scalar_one()) + 1
+    bulk.add(tx, batches, [_row(*row, now_ms=now_ms, arrival=arrival + place) for place, row in enumerate(rows)])
 
 
 def ranges_of(tx: Connection, device: str, stream: str, epoch: int) -> list[Range]:
@@ -109,7 +110,7 @@ def _of(of: Of) -> Select[*tuple[Any, ...]]:
     return found if of.stream is None else found.where(_C.stream == of.stream)
 
 
-def _row(device: str, batch: Batch) -> dict[str, Any]:
+def _row(device: str, batch: Batch, *, now_ms: int, arrival: int) -> dict[str, Any]:
     return {
         "device": device,
         "stream": batch.stream,
@@ -118,11 +119,13 @@ def _row(device: str, batch: Batch) -> dict[str, Any]:
         "last": batch.last,
         "format": batch.format,
         "payload": batch.payload,
-        "gaps": json.dumps([(gap.first, gap.last) for gap in batch.gaps]),
+        "gaps": json.dumps([(gap.first, gap.last) for gap in batch.gaps]) if batch.gaps else "[]",
         "at_boot": batch.at.boot,
         "at_mono_ms": batch.at.mono_ms,
         "at_wall_ms": batch.at.wall_ms,
         "at_clock": batch.at.clock,
+        "received_ms": now_ms,
+        "arrival": arrival,
     }
 
 

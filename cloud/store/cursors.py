@@ -11,10 +11,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
 from cloud.ranges import NOTHING, Held
-from cloud.store import batches, gaps
+from cloud.store import batches, bulk, gaps
 from cloud.store.schema import cursors, devices
 
 
@@ -39,6 +39,12 @@ _COLUMNS = (_C.device, _C.stream, _C.epoch, _C.contiguous, _C.ranges, _C.stored,
 def get(tx: Connection, device: str, stream: str, epoch: int) -> Cursor | None:
     row = tx.execute(select(*_COLUMNS).where(*_at(device, stream, epoch))).first()
     return None if row is None else _cursor(row)
+
+
+def of_places(tx: Connection, places: Collection[tuple[str, str, int]]) -> Sequence[Cursor]:
+    """Return the cursors that there are of (device, stream, epoch)."""
+    here = tuple_(_C.device, _C.stream, _C.epoch)
+    return [_cursor(row) for row in tx.execute(select(*_COLUMNS).where(here.in_(list(places))))]
 
 
 def of_device(tx: Connection, device: str) -> Sequence[Cursor]:
@@ -97,17 +103,24 @@ def _add(tx: Connection, device: str, stream: str, stored: int, gaps_: int, *, n
 
 
 def put(tx: Connection, cursor: Cursor, *, now_ms: int) -> None:
-    values = {
+    put_all(tx, [cursor], now_ms=now_ms)
+
+
+def put_all(tx: Connection, changed: Sequence[Cursor], *, now_ms: int) -> None:
+    bulk.put(tx, cursors, [_row(cursor, now_ms=now_ms) for cursor in changed])
+
+
+def _row(cursor: Cursor, *, now_ms: int) -> dict[str, Any]:
+    return {
+        "device": cursor.device,
+        "stream": cursor.stream,
+        "epoch": cursor.epoch,
         "contiguous": cursor.held.contiguous,
-        "ranges": json.dumps(cursor.held.ranges),
+        "ranges": json.dumps(cursor.held.ranges) if cursor.held.ranges else "[]",
         "stored": cursor.stored,
         "gaps": cursor.gaps,
         "updated_ms": now_ms,
     }
-    place = _at(cursor.device, cursor.stream, cursor.epoch)
-    if tx.execute(update(cursors).where(*place).values(**values)).rowcount == 0:
-        named = {"device": cursor.device, "stream": cursor.stream, "epoch": cursor.epoch}
-        tx.execute(insert(cursors).values(**named, **values))
 
 
 def _at(device: str, stream: str, epoch: int) -> tuple[ColumnElement[bool], ...]:

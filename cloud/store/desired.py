@@ -94,6 +94,13 @@ def newest(tx: Connection, device: str) -> Desired | None:
     return None if row is None else Desired(*row)
 
 
+def named_of(tx: Connection, devices: Sequence[str]) -> dict[str, Generation]:
+    """Return the newest of each of these devices by name."""
+    columns = (desired.c.device, desired.c.era, desired.c.generation, desired.c.digest)
+    found = tx.execute(select(*columns).where(desired.c.device.in_(devices), _NEWEST))
+    return {row[0]: Generation(era=row[1], generation=row[2], digest=row[3]) for row in found}
+
+
 def named(tx: Connection, device: str) -> tuple[Generation, bool] | None:
     """Return the newest without its bytes, and whether it was sent."""
     columns = (desired.c.era, desired.c.generation, desired.c.digest, desired.c.sent_ms)

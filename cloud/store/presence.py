@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from broker.messages import Birth, Conn, Generation
 from cloud.store.schema import devices, presence
@@ -44,6 +45,11 @@ def get(tx: Connection, device: str) -> Presence:
     return Presence(device) if row is None else _presence(row)
 
 
+def of_devices(tx: Connection, ids: Sequence[str]) -> dict[str, Presence]:
+    """Return what is known of each of these devices that was ever heard."""
+    return {row[0]: _presence(row) for row in tx.execute(select(*_COLUMNS).where(_C.device.in_(ids)))}
+
+
 def reported_of(tx: Connection, devices: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return the highest (era, generation) that each of these devices has claimed."""
     found = select(_C.device, _C.reported_era, _C.reported_generation).where(_C.device.in_(devices))
@@ -77,10 +83,13 @@ def put(tx: Connection, seen: Presence) -> None:
         tx.execute(insert(presence).values(device=seen.device, **values))
 
 
-def count_sync(tx: Connection, seen: Presence, n: int) -> None:
-    """Remember the number of the last sync."""
-    if tx.execute(update(presence).where(_C.device == seen.device).values(sync_n=n)).rowcount == 0:
-        put(tx, replace(seen, sync_n=n))
+def count_syncs(tx: Connection, numbers: Mapping[str, int], *, never_heard: Collection[str]) -> None:
+    """Remember the number of the last sync of each device."""
+    for device in never_heard:
+        put(tx, Presence(device))
+    counted = update(presence).where(_C.device == bindparam("of")).values(sync_n=bindparam("sync"))
+    if numbers:
+        tx.execute(counted, [{"of": device, "sync": n} for device, n in numbers.items()])
 
 
 def silent(tx: Connection, *, heard_before_ms: int) -> Sequence[tuple[str, str]]:
@@ -100,6 +109,11 @@ def _quiet(heard_before_ms: int) -> tuple[ColumnElement[bool], ...]:
     return (_C.online.is_(True), _C.last_seen_ms < heard_before_ms)
 
 
+@functools.lru_cache(4096)
+def _birth(text: bytes) -> Birth:
+    return Birth.model_validate_json(text)  # the same for each message of a connection
+
+
 def _presence(row: Sequence[Any]) -> Presence:
     device, boot, count, n, online, seen_ms, birth, boots, contested = row[:9]
     era, generation, digest, reported_era, reported_generation, sync_n = row[9:]
@@ -110,7 +124,7 @@ def _presence(row: Sequence[Any]) -> Presence:
         n=n,
         online=online,
         last_seen_ms=seen_ms,
-        birth=None if birth is None else Birth.model_validate_json(birth),
+        birth=None if birth is None else _birth(birth),
         boots={key: (value[0], value[1]) for key, value in json.loads(boots).items()},
         contested=contested,
         accepted=accepted,

@@ -35,6 +35,13 @@ def held(tx: Connection, device: str) -> Held | None:
     return None if row is None else Held(Conn(boot=row[0], count=row[1]), row[2], row[3])
 
 
+def held_of(tx: Connection, devices: Sequence[str]) -> dict[str, Held]:
+    """Return which status is held of each of these devices that has sent one."""
+    columns = (status.c.device, status.c.boot, status.c.count, status.c.revision, status.c.n)
+    found = tx.execute(select(*columns).where(status.c.device.in_(devices)))
+    return {row[0]: Held(Conn(boot=row[1], count=row[2]), row[3], row[4]) for row in found}
+
+
 def put(tx: Connection, device: str, message: Status, *, now_ms: int) -> None:
     values = {
         "boot": message.conn.boot,
