@@ -53,6 +53,11 @@ class Folder:
         return self.root / "skerry.db"
 
     @property
+    def database_url(self) -> Path:
+        """Where it stands which database is used, if not the file."""
+        return self.root / "database.url"
+
+    @property
     def incarnation(self) -> Path:
         return self.root / "store.json"
 
@@ -115,6 +120,14 @@ class Settings:
     def is_local(self) -> bool:
         """Whether only this machine can reach us."""
         return self.host in (LOOPBACK, "localhost")
+
+
+def database_of(folder: Folder) -> Path | str:
+    """Return the database's file, or the URL that it was made with."""
+    try:
+        return folder.database_url.read_text().strip()
+    except FileNotFoundError:
+        return folder.database
 
 
 def settle(folder: Folder, *, host: str, asked: Ports, keepalive_s: int) -> Settings:

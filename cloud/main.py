@@ -19,7 +19,7 @@ import typer
 
 from broker.clock import SystemClock
 from broker.errors import Refused, SkerryError
-from cloud.config import LOOPBACK, Folder, Ports, settle
+from cloud.config import LOOPBACK, Folder, Ports, database_of, settle
 
 app = typer.Typer(
     help="The cloud side of Skerry: API, broker, registry and database in one process.",
@@ -41,6 +41,9 @@ def init(
     password_file: Annotated[
         Path | None, typer.Option(help="Its first line is the password; without it one is made and shown.")
     ] = None,
+    database: Annotated[
+        str, typer.Option(help="postgresql://user:password@host:port/name; without it a file of SQLite is made.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make the state folder. Running it again changes nothing."""
@@ -50,7 +53,9 @@ def init(
         folder = Folder(state.absolute())
         made_password = "" if password_file or making.exists(folder) else secrets.token_urlsafe(12)
         password = _read_password(password_file) if password_file else made_password or secrets.token_hex(16)
-        made = making.init(folder, org=org, user=user, password=password, now_ms=SystemClock().wall_ms())
+        made = making.init(
+            folder, org=org, user=user, password=password, now_ms=SystemClock().wall_ms(), database_url=database
+        )
         if as_json:
             facts = {"created": made.created, "org": made.org, "user": user, "ca": made.ca_hash}
             shown = {"password": made_password} if made.created and made_password else {}
@@ -112,10 +117,10 @@ def restore(*, state: State, as_json: Json = False) -> None:
 
     with _one_line_errors(as_json=as_json):
         folder = Folder(state.absolute())
-        if not folder.database.exists() or not making.exists(folder):
+        if not making.exists(folder):
             raise Refused("not_initialised", f"{folder.root} holds no cloud: run `skerry-cloud init` first")
         with _only_one(folder):
-            database = Database(folder.database)
+            database = Database(database_of(folder))
             migrate(database)
             store = incarnation.renew(database, folder.incarnation)
             typer.echo(json.dumps({"store": store}) if as_json else f"store {store}")

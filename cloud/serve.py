@@ -20,7 +20,7 @@ from cloud import incarnation, keys, pki, ready, registry, servers
 from cloud.adoption import Adopter
 from cloud.api.app import create_app
 from cloud.api.context import Context, Notices
-from cloud.config import Settings
+from cloud.config import Settings, database_of
 from cloud.courier import Courier
 from cloud.dispatcher import Dispatcher
 from cloud.household import Household
@@ -121,7 +121,7 @@ def serve(settings: Settings, *, stopping: threading.Event, on_ready: Callable[[
 def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
     """Open what is on the disk, and start the servers beside us."""
     folder = settings.folder
-    database = Database(folder.database)
+    database = Database(database_of(folder))
     household.at_end(database.close)
     migrate(database)
     store = incarnation.settle(database, folder.incarnation)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness import databases
 from tests.harness.engine import docker_client, push_image, registry, remove_images
 from tests.harness.engine_bench import CHECK_LINE, KINDS, REAL, REPOSITORY, Images, bench_of
 from tests.harness.engine_bench import Bench as EngineBench
+from tests.harness.postgres import Postgres
 from tests.harness.telemetry import Bench, running
 
 
@@ -51,3 +53,18 @@ def checked(request: pytest.FixtureRequest) -> Iterator[EngineBench]:
     """An engine of each kind, and an image with a health check."""
     with bench_of(request.param, request, "checked") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of this process."""
+    with databases.postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=databases.KINDS)
+def database_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each kind of database, for clouds that are made meanwhile."""
+    kind = str(request.param)
+    with databases.used(request.getfixturevalue("postgres") if kind == "postgresql" else None):
+        yield kind

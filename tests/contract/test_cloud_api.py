@@ -46,9 +46,11 @@ from cloud.passwords import Passwords
 from cloud.pki import Pki
 from cloud.registry import RegistryTokens
 from cloud.store import batches, desired, gaps, meta, presence, schema
-from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
+from tests.harness.databases import database
+
+pytestmark = pytest.mark.usefixtures("database_kind")
 
 PASSWORD = "correct horse"
 PRESENT, ABSENT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -98,7 +100,7 @@ class Cloud:
         folder.make()
         keys.make(folder.keys)
         pki.make(folder.pki, now=NOW)
-        self.database = Database(folder.database)
+        self.database = database(folder.database)
         migrate(self.database)
         passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         with self.database.write() as tx:

@@ -21,6 +21,8 @@ from cloud.store import commands, devices, schema
 from tests.contract.test_cloud_publisher import Broker
 from tests.contract.test_cloud_store import KEYS, Cloud, Device
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 MINUTE_S = 60
 
 

@@ -11,6 +11,8 @@ from broker.messages import Batch, Birth, StreamHeld, StreamKept
 from cloud.store import cursors
 from tests.contract.test_cloud_store import STREAM, Cloud, Device
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 MAX = 6
 
 

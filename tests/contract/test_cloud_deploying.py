@@ -21,6 +21,8 @@ from cloud.store import apps, deployments, desired, devices, fleets, releases
 from cloud.store.schema import due
 from tests.contract.test_cloud_store import KEYS, Cloud
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 DEVICES = 2 * PAGE + 50
 
 

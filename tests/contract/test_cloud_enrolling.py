@@ -14,6 +14,8 @@ from cloud.config import Folder
 from cloud.store import revocations
 from tests.contract.test_cloud_api import Cloud, Joining, User, reason
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[Cloud]:

@@ -16,6 +16,8 @@ from cloud.publisher import Publisher
 from cloud.store import desired
 from tests.contract.test_cloud_store import Cloud
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 WAIT_S = 10.0
 
 

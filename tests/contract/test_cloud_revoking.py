@@ -24,6 +24,8 @@ from cloud.store import desired, devices, due, revocations
 from cloud.store.database import Connection
 from tests.contract.test_cloud_api import Cloud, Joining, reason
 
+pytestmark = pytest.mark.usefixtures("database_kind")
+
 
 class Broker:
     """The levers, and what the revocation list said when each was pulled."""

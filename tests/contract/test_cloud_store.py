@@ -33,10 +33,13 @@ from cloud.ingest.worker import Outlets, Worker
 from cloud.issuing import Issuer
 from cloud.keys import ERA, Keys
 from cloud.store import apps, batches, cursors, desired, devices, fleets, gaps, meta, presence, releases, status
-from cloud.store.database import Connection, Database
+from cloud.store.database import Connection
 from cloud.store.migrate import migrate
 from cloud.store.schema import METADATA
 from cloud.throttle import Throttle
+from tests.harness.databases import database, put_back, save
+
+pytestmark = pytest.mark.usefixtures("database_kind")
 
 KEYS = Keys(root=Signer(b"r" * 32), desired=Signer(b"d" * 32), command=Signer(b"c" * 32), ingest=b"i" * 32)
 BOOT = "a" * 32
@@ -62,7 +65,7 @@ class Cloud:
     """A database with an organisation, and the worker over it."""
 
     def __init__(self, path: Path, *, store: str = "s-1", quota: int = 10**9) -> None:
-        self.database = Database(path)
+        self.database = database(path)
         migrate(self.database)
         self.clock = TestClock()
         self.answers: list[tuple[DeviceRef, bytes]] = []
@@ -396,6 +399,11 @@ def test_a_contested_device_is_told_no_desired_state(cloud: Cloud, device: Devic
         assert desired.of_device(tx, device.ref.device) is None
 
 
+def test_a_reply_of_any_text_is_held(cloud: Cloud, device: Device) -> None:
+    reply = Reply(conn=device.conn, n=1, id="r-1", about="a\0b", ok=False, reason="\0", message="no\0 \U0001f30a")
+    assert device.send(REPLY, reply).replies == ("r-1",)
+
+
 def test_a_silent_device_goes_offline(cloud: Cloud, device: Device) -> None:
     device.send(PRESENCE, device.birth())
     with cloud.database.write() as tx:
@@ -410,7 +418,7 @@ def test_a_database_that_was_put_back_from_a_copy_gets_a_new_name(tmp_path: Path
     incarnation.keep(cloud.database, mark, "s-1")
     assert incarnation.settle(cloud.database, mark) == "s-1"
     cloud.database.close()
-    copy = (tmp_path / "db").read_bytes()
+    save(tmp_path / "db")
 
     again = Cloud(tmp_path / "db")
     Device(again, ref).send(BATCH, Device(again, ref).batch(1, 3))
@@ -418,7 +426,7 @@ def test_a_database_that_was_put_back_from_a_copy_gets_a_new_name(tmp_path: Path
     assert incarnation.settle(again.database, mark) == "s-1"
     again.database.close()
 
-    (tmp_path / "db").write_bytes(copy)
+    put_back(tmp_path / "db")
     restored = Cloud(tmp_path / "db")
     renewed = incarnation.settle(restored.database, mark)
     assert renewed != "s-1"

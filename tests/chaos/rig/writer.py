@@ -28,7 +28,7 @@ MORE_S = 0.005
 
 def value_of(number: int) -> str:
     """Return what is written beside a number: the recorder makes it again."""
-    return f"{number * 7919 % 100_003 / 100:.2f}"
+    return f"{number * number * 7919 % 100_003 / 100:.2f}"  # steps of no pattern, so that they take their room
 
 
 class Writer:
