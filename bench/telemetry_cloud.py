@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+import psycopg
 
 from bench.telemetry_device import readings
 from broker.channels import BATCH, SYNC
@@ -38,13 +39,14 @@ SILENCE_S = 5.0
 class CloudUnderTest(AbstractContextManager["CloudUnderTest"]):
     """`skerry-cloud` as it is served, with devices enrolled; one of them is for whoever drains a buffer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: str = "") -> None:
         self._cloud = Cloud(folder, mark=secrets.token_hex(8), keepalive_s=300)
+        self._database = database
         self._folder = folder
 
     def __enter__(self) -> Self:
         mark = secrets.token_hex(8)
-        self._cloud.init()
+        self._cloud.init(database=self._database)
         self._cloud.start()
         cli = Cli(self._folder / "home", mark=mark)
         cli.login(self._cloud)
@@ -92,8 +94,41 @@ class CloudUnderTest(AbstractContextManager["CloudUnderTest"]):
         }
 
     def _commits(self) -> int:
-        with closing(sqlite3.connect(f"file:{self._cloud.database}?mode=ro", uri=True)) as database:
-            return int(database.execute("SELECT counter FROM meta").fetchone()[0])
+        asked = "SELECT counter FROM meta"
+        if self._database:
+            with psycopg.connect(self._database) as server:
+                found = server.execute(asked).fetchone()
+        else:
+            with closing(sqlite3.connect(f"file:{self._cloud.database}?mode=ro", uri=True)) as file:
+                found = file.execute(asked).fetchone()
+        assert found is not None
+        return int(found[0])
+
+
+class PlainRows:
+    """The same blobs into the same server, by whoever wants nothing else: one table, its key, as many a commit."""
+
+    def __init__(self, url: str) -> None:
+        self._link = psycopg.connect(url)
+        self._link.execute("CREATE TABLE plain (place text, first bigint, payload bytea, PRIMARY KEY (place, first))")
+        self._link.commit()
+        self._payloads = payloads(50)
+        self._next = 1
+
+    def insert(self, *, a_commit: int) -> float:
+        """Return the samples a second."""
+        count = BATCHES * DEVICES // 2
+        began = time.perf_counter()
+        for first in range(self._next, self._next + count, a_commit):
+            numbers = range(first, min(first + a_commit, self._next + count))
+            rows = [(f"d{n % DEVICES}", n, self._payloads[n % len(self._payloads)]) for n in numbers]
+            self._link.cursor().executemany("INSERT INTO plain VALUES (%s, %s, %s)", rows)
+            self._link.commit()
+        self._next += count
+        return count * SAMPLES_A_BATCH / (time.perf_counter() - began)
+
+    def close(self) -> None:
+        self._link.close()
 
 
 def payloads(count: int) -> Sequence[bytes]:

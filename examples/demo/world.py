@@ -107,13 +107,14 @@ class Cloud:
         )
         self.facts: dict[str, Any] = {}
 
-    def init(self, *, org: str = "acme", user: str = "ann") -> None:
+    def init(self, *, org: str = "acme", user: str = "ann", database: str = "") -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         password = self.folder / "password"
         password.write_text(PASSWORD + "\n")
         run_module(
             "cloud.main",
-            ["init", "--state", str(self.state), "--org", org, "--user", user, "--password-file", str(password)],
+            ["init", "--state", str(self.state), "--org", org, "--user", user, "--password-file", str(password)]
+            + (["--database", database] if database else []),
             mark=self._mark,
         )
 
