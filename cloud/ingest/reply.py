@@ -23,6 +23,7 @@ class ReplyHandler:
 
     def handle(self, turn: Turn, device: DeviceRef, message: Reply) -> None:
         """Hold the reply even when its envelope is refused: sending it again would not make it better."""
+        message = _storable(message)
         if message.envelope is not None:
             try:
                 turn.issued |= self._adopter.offer(turn.tx, device, message.envelope, now_ms=turn.now_ms)
@@ -48,3 +49,11 @@ class ReplyHandler:
         if ended is not None:
             log.info("command %s of %s: %s %s", ended.command, device, state, message.message)
             turn.seen += [Seen(device, "command", view) for view in command_view.views(turn.tx, device.org, [ended])]
+
+
+def _storable(message: Reply) -> Reply:
+    """Return a reply whose texts have no zero byte: PostgreSQL takes none."""
+    texts = {"about": message.about, "reason": message.reason, "message": message.message}
+    if not any("\0" in text for text in texts.values()):
+        return message
+    return message.model_copy(update={name: text.replace("\0", "\ufffd") for name, text in texts.items()})

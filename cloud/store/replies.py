@@ -12,9 +12,8 @@ def hold(tx: Connection, device: str, reply: Reply, *, now_ms: int) -> bool:
     """Store the reply; return False when its id was held already."""
     if tx.execute(select(replies.c.id).where(replies.c.device == device, replies.c.id == reply.id)).first():
         return False
-    texts = {"about": reply.about, "reason": reply.reason, "message": reply.message}
-    row = {name: text.replace("\0", "\ufffd") for name, text in texts.items()}  # which PostgreSQL takes in no text
-    tx.execute(insert(replies).values(device=device, id=reply.id, ok=reply.ok, received_ms=now_ms, **row))
+    row = {"about": reply.about, "ok": reply.ok, "reason": reply.reason, "message": reply.message}
+    tx.execute(insert(replies).values(device=device, id=reply.id, received_ms=now_ms, **row))
     return True
 
 
