@@ -4,7 +4,7 @@
 600]`, as root; both engines without `--engine`. The link is cut a little more often than after every hundredth of the
 image; every fifth cut comes with a `kill -9`, every fourth of these with a power cut (XFS on a loop device loses what
 was not synced). The engine's pull is begun again whenever it fails, through the same proxy with the same cuts, until it
-has arrived, three times the image has come down, or its time is over.
+has arrived, three times the image has come down, or its time is over. Both engines are the story's own.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.rig.bare_pull import by_engine
-from tests.chaos.rig.crossing import MIB, Crossing, Cuts, by_skerry, filled_registry, make_image
+from tests.chaos.rig.crossing import MIB, Crossing, Cuts, Into, by_skerry, filled_registry, make_image
 from tests.chaos.rig.xfs import Disk, in_private_mounts
+from tests.harness.dockerd import docker_service
 from tests.harness.images import BuiltImage
 from tests.harness.podman import podman_service
 from tests.harness.servers import use_unpacked_servers
 
-ENGINES = ("docker", "podman")
+ENGINES = {"docker": docker_service, "podman": podman_service}
 ENGINE_TIMES_MAX = 3.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=ENGINES, action="append", help="one engine; both without")
+    parser.add_argument("--engine", choices=list(ENGINES), action="append", help="one engine; both without")
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--cuts", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
@@ -48,15 +49,16 @@ def main() -> int:
         folder = Path(name)
         with filled_registry(folder, image) as address:
             for engine in asked.engine or ENGINES:
-                with podman_service() if engine == "podman" else contextlib.nullcontext() as url:
-                    ours = crossed(folder / engine, image, address, cuts(), url=url)
+                with ENGINES[engine]() as url:
+                    into = Into(engine, url)
+                    ours = crossed(folder / engine, image, address, cuts(), into=into)
                     print(ours.line(), flush=True)
                     held = held and ours.arrived and ours.again_per_cut <= MIB
                     theirs = by_engine(
                         image,
                         address,
                         cuts(),
-                        url=url,
+                        into=into,
                         times_max=ENGINE_TIMES_MAX,
                         seconds_max=asked.engine_seconds,
                     )
@@ -65,10 +67,10 @@ def main() -> int:
     return 0 if held else 1
 
 
-def crossed(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, url: str | None) -> Crossing:
+def crossed(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, into: Into) -> Crossing:
     folder.mkdir()
     with _disk(folder) as disk:
-        return by_skerry(folder, image, address, cuts, url=url, disk=disk)
+        return by_skerry(folder, image, address, cuts, into=into, disk=disk)
 
 
 @contextlib.contextmanager

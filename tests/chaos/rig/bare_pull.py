@@ -13,7 +13,7 @@ from docker.errors import DockerException
 
 from device.engine.connection import Stream, libpod_url
 from device.engine.port import EngineUnavailable
-from tests.chaos.rig.crossing import BYTES_PER_S, Crossing, Cuts, engine_name
+from tests.chaos.rig.crossing import BYTES_PER_S, Crossing, Cuts, Into
 from tests.harness.cutting_proxy import CuttingProxy
 from tests.harness.engine import docker_client, remove_images
 from tests.harness.images import BuiltImage
@@ -25,8 +25,8 @@ FAILED_PAUSE_S = 0.2  # as our own worker waits in these stories
 class BarePull:
     """Pulls on one engine, one after the other. `kill` ends the one under way, as a killed client does."""
 
-    def __init__(self, url: str | None, *, is_enough: Callable[[], bool]) -> None:
-        self._url = url
+    def __init__(self, into: Into, *, is_enough: Callable[[], bool]) -> None:
+        self._into = into
         self._is_enough = is_enough
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -44,7 +44,7 @@ class BarePull:
 
     def try_once(self, name: str, digest: str) -> bool:
         """Return whether the engine has the image now."""
-        client = docker.APIClient(self._url, version="1.41", timeout=SILENCE_S)
+        client = docker.APIClient(self._into.url, version="1.41", timeout=SILENCE_S)
         try:
             stream = Stream(client, self._ask(client, name, digest))
             with self._lock:
@@ -63,7 +63,7 @@ class BarePull:
             client.close()
 
     def _ask(self, client: docker.APIClient, name: str, digest: str) -> object:
-        if self._url is None:
+        if self._into.name == "docker":
             headers = {"X-Registry-Auth": encode_header({"registrytoken": "none"})}
             params = {"fromImage": name, "tag": digest}
             return client._post(client._url("/images/create"), params=params, headers=headers, stream=True)
@@ -76,7 +76,7 @@ def by_engine(
     address: str,
     cuts: Cuts,
     *,
-    url: str | None,
+    into: Into,
     times_max: float,
     seconds_max: float,
 ) -> Crossing:
@@ -87,7 +87,7 @@ def by_engine(
     def is_enough() -> bool:
         return proxy.down_bytes > times_max * size or time.monotonic() - began > seconds_max
 
-    pull = BarePull(url, is_enough=is_enough)
+    pull = BarePull(into, is_enough=is_enough)
 
     def at_cut(number: int) -> None:
         if is_enough() or (cuts.kill_each and number % cuts.kill_each == 0):
@@ -104,10 +104,10 @@ def by_engine(
             arrived = pull.try_once(name, image.digest)
     finally:
         proxy.close()
-        client = docker_client(url)
+        client = docker_client(into.url)
         with contextlib.suppress(DockerException):
             remove_images(client, f"127.0.0.1:{proxy.port}")
         client.close()
     took = round(time.monotonic() - began, 1)
-    who = f"{engine_name(url)} pull, {tries} times"
+    who = f"{into.name} pull, {tries} times"
     return Crossing(who, arrived, size, proxy.down_bytes, proxy.cuts, pull.kills, 0, took)

@@ -32,6 +32,14 @@ PATIENCE_S = 1200.0
 
 
 @dataclass(frozen=True)
+class Into:
+    """An engine: its name, and its address where that is not Docker's usual one."""
+
+    name: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class Crossing:
     """What it took. `again` is what came down more than once, headers included."""
 
@@ -162,10 +170,8 @@ class Fetching:
             self._process.wait()
 
 
-def by_skerry(
-    folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, url: str | None, disk: Disk | None
-) -> Crossing:
-    """Fetch the image by the worker's own means, for the engine at that address: Docker's usual one without."""
+def by_skerry(folder: Path, image: BuiltImage, address: str, cuts: Cuts, *, into: Into, disk: Disk | None) -> Crossing:
+    """Fetch the image by the worker's own means, for an engine."""
     port = free_port()
     began = time.monotonic()
     fetching: list[Fetching] = []
@@ -175,8 +181,8 @@ def by_skerry(
             fetching[0].kill(power=bool(cuts.power_each) and number % (cuts.kill_each * cuts.power_each) == 0)
 
     proxy = CuttingProxy(int(address.rpartition(":")[2]), bytes_per_s=BYTES_PER_S, next_cut=cuts.next, at_cut=at_cut)
-    fetching.append(Fetching(folder, image, registry_port=proxy.port, port=port, url=url, disk=disk))
-    client = docker_client(url)
+    fetching.append(Fetching(folder, image, registry_port=proxy.port, port=port, url=into.url, disk=disk))
+    client = docker_client(into.url)
     name = reference(f"127.0.0.1:{port}", "", image.image)
     try:
         fetching[0].start()
@@ -187,7 +193,7 @@ def by_skerry(
         remove_images(client, f"127.0.0.1:{port}")
         client.close()
     return Crossing(
-        f"skerry, into {engine_name(url)}",
+        f"skerry, into {into.name}",
         arrived,
         sum(len(blob) for blob in image.blobs.values()),
         proxy.down_bytes,
@@ -196,10 +202,6 @@ def by_skerry(
         fetching[0].power_cuts,
         round(time.monotonic() - began, 1),
     )
-
-
-def engine_name(url: str | None) -> str:
-    return "docker" if url is None else "podman"
 
 
 @contextlib.contextmanager
