@@ -140,7 +140,7 @@ def child(deed: str, arguments: Sequence[str]) -> int:
     if deed == "make":
         make_patch(arguments)
     elif deed == "device":
-        apply_on_device(Path(arguments[0]), Path(arguments[1]), int(arguments[2]))
+        began = apply_on_device(Path(arguments[0]), Path(arguments[1]), int(arguments[2]))
     else:
         apply(*(Path(each) for each in arguments))
     status = Path("/proc/self/status").read_text()
@@ -155,8 +155,11 @@ def apply(base: Path, patch: Path, out: Path) -> None:
             made.write(piece)
 
 
-def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> None:
-    """Do all that a worker does with a patch that has arrived, in a process that has loaded what a worker loads."""
+def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> float:
+    """Do all that a worker does with a patch that has arrived, in a process that has loaded what a worker loads.
+
+    Return when it began to. It ends when the engine can be given the layer; the sync comes after that.
+    """
     store = Store(folder, boot="")
     nowhere: Any = None
     patching = Patching(store, nowhere, nowhere, use="only", name=lambda kept: "", room=lambda need: True)
@@ -168,8 +171,11 @@ def apply_on_device(folder: Path, patch: Path, blob_bytes: int) -> None:
     store.adopt(copy, Measured(name, name, patch.stat().st_size))
     lack = Lack(Blob(digest=name, size=blob_bytes), blob_bytes, head.result)
     known = Patch(digest=name, size=patch.stat().st_size, base=head.base, result=head.result)
+    began = time.monotonic()
     assert patching.applied(Chosen(lack, known, Base(head.base_bytes), head.result_bytes), lambda: None)
+    ended = time.monotonic()
     store.discard(store.tars()[head.result])
+    return began + time.monotonic() - ended
 
 
 def digest(path: Path) -> str:

@@ -196,20 +196,26 @@ class _Fresh:
 
 
 def _merged(plan: Plan, fresh: _Fresh, base: Base) -> Iterator[bytes]:
-    """Yield a segment's bytes, small ones together."""
+    """Yield a segment's bytes in pieces, small ones together."""
     waiting = bytearray()
     for step in plan.steps:
         for part in fresh.take(step.fresh):
             waiting += part
-        start, end = step.copied.start, step.copied.end
-        while start < end or len(waiting) >= PIECE:
             if len(waiting) >= PIECE:
                 yield bytes(waiting)
                 waiting.clear()
-            if start < end:
-                length = min(end - start, PIECE)
-                waiting += base(start, length)
-                start += length
+        start, end = step.copied.start, step.copied.end
+        while start < end:
+            if not waiting and end - start >= PIECE:
+                yield base(start, PIECE)  # as it is: most of a large layer is such
+                start += PIECE
+                continue
+            length = min(end - start, PIECE - len(waiting))
+            waiting += base(start, length)
+            start += length
+            if len(waiting) >= PIECE:
+                yield bytes(waiting)
+                waiting.clear()
     if waiting:
         yield bytes(waiting)
 

@@ -140,6 +140,7 @@ class Fetcher:
             self._given(kept, name, manifest, config, lambda: progress(moved, moved))
             if not self._keep_blobs:
                 self._store.drop(())
+            self.patching.settle()
 
     def _fetched(self, image: Image, plain: str, name: str, progress: Progress) -> tuple[Kept, bytes, bytes]:
         """Have every blob here that the engine lacks; return what the image is made of, release manifest and config."""

@@ -8,10 +8,8 @@ is said; with `patches = "only"` it is not fetched.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,9 +18,10 @@ from broker.appspec import Image
 from broker.canonical import digest
 from broker.errors import Passing, Refused
 from broker.files import StorageFull, StorageUnavailable, storing
-from broker.layers import Measured, unpacked
+from broker.layers import unpacked
 from broker.oci import MANIFEST_BYTES_MAX, Blob, Patch, parse_patches, parse_referrers, referrers_tag
 from device.engine.port import Engine
+from device.images.flow import Growing, Lying, Tar, Told, stored, telling
 from device.images.room import Need
 from device.images.sources import Sources
 from device.images.store import Kept, Store
@@ -30,8 +29,7 @@ from device.images.store import Kept, Store
 log = logging.getLogger(__name__)
 BLOB_MIN = 16 * 1024  # of what is missing of a layer: below, asking costs as much as a patch saves
 ARTIFACTS_MAX = 8  # that are read for one image; the cloud makes a few
-TELL_EVERY = 32  # pieces of at most 256 KiB
-STORED_LEVEL = 1  # of zstd: what was made here lies on the disk about as small as it would have come
+PACKS_BELOW = 0.95  # of a tar: a layer that was pushed larger than so much of it is kept as it is
 
 _ONLY = "this device takes no whole layer where there is a patch"
 
@@ -95,6 +93,7 @@ class Patching:
         self._use = use
         self._room = room
         self._useless: set[str] = set()  # patches that failed in this life
+        self._unsynced: list[tuple[str, str]] = []  # a layer that a patch made, and the patch
         self.saved_bytes = 0
         self.whole_bytes = 0
         self.failed = ""
@@ -135,7 +134,7 @@ class Patching:
             return []
         return found
 
-    def applied(self, chosen: Chosen, told: Callable[[], None]) -> bool:
+    def applied(self, chosen: Chosen, told: Told) -> bool:
         """Make a layer, of which the patch is here; return whether it is here now. Raises `PatchFailed` by policy.
 
         `told` is called now and then, and may raise to stop it. On a full disk the patch stays for another time, and
@@ -143,7 +142,7 @@ class Patching:
         """
         lack, patch = chosen.lack, chosen.patch
         try:
-            self._made(chosen, told)
+            made = self._made(chosen, told)
         except StorageFull:
             raise
         except (Refused, StorageUnavailable) as error:
@@ -155,11 +154,26 @@ class Patching:
                 raise PatchFailed(f"{failed}; {_ONLY}") from error
             log.error("%s; %d bytes are fetched instead", failed, lack.missing_bytes)
             return False
-        self._store.discard(patch.digest)
+        self._unsynced.append((made, patch.digest))
         self.saved_bytes += lack.missing_bytes - patch.size
         self.failed = ""
         log.info("layer %s was made by a patch of %d bytes instead of %d", lack.diff_id, patch.size, lack.missing_bytes)
         return True
+
+    def settle(self) -> None:
+        """Sync what patches made, once the engine has it, and let the patches go.
+
+        Until then a power cut costs no link: a layer that is not what it was is noticed, and made again.
+        """
+        while self._unsynced:
+            made, patch = self._unsynced[-1]
+            try:
+                self._store.sync(made)
+            except StorageUnavailable as error:  # another time
+                log.warning("%s", error)
+                return
+            self._store.discard(patch)
+            self._unsynced.pop()
 
     def refused(self, chosen: Iterable[Chosen], error: Refused) -> None:
         """Learn that a transfer with these patches was refused: none of them is tried again."""
@@ -200,74 +214,59 @@ class Patching:
             found += parse_patches(data)
         return [each for each in found if each.base in bases]
 
-    def _made(self, chosen: Chosen, told: Callable[[], None]) -> None:
+    def _made(self, chosen: Chosen, told: Told) -> str:
+        """Make a layer of a patch; return the blob that it is kept as, which is not synced yet."""
         from broker.patches import BadPatch, applied, read_head  # most days no device needs it
 
         folder = self._store.scratch()
         base, out = folder / "base", folder / "result"
         try:
-            with storing(f"apply a patch in {folder}"):
-                self._tar(chosen.patch.base, chosen.base, base, told)
-                with base.open("rb", buffering=0) as old, self._store.opened(chosen.patch.digest) as patch:
-                    head = read_head(patch)
-                    if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
-                        raise BadPatch(f"it is a patch from {head.base} to {head.result}")
-                    if head.result_bytes > chosen.result_bytes_max:
-                        raise BadPatch(f"it makes {head.result_bytes} bytes; the image has {chosen.result_bytes_max}")
-                    pieces = _telling(applied(patch, _reading(old.fileno()), head=head), told)
-                    found = _stored(pieces, out, diff_id=head.result, size=head.result_bytes)
-                self._store.adopt(out, found)
+            with (
+                storing(f"apply a patch in {folder}"),
+                contextlib.closing(self._tar(chosen.patch.base, chosen.base, base, told)) as old,
+                self._store.opened(chosen.patch.digest) as patch,
+            ):
+                head = read_head(patch)
+                if (head.base, head.result) != (chosen.patch.base, chosen.lack.diff_id):
+                    raise BadPatch(f"it is a patch from {head.base} to {head.result}")
+                if head.result_bytes > chosen.result_bytes_max:
+                    raise BadPatch(f"it makes {head.result_bytes} bytes; the image has {chosen.result_bytes_max}")
+                pieces = applied(patch, _whole(old.read), head=head)
+                packs = chosen.lack.blob.size < PACKS_BELOW * head.result_bytes
+                found = stored(pieces, out, told, diff_id=head.result, size=head.result_bytes, packs=packs)
+                if old.ended(told) != head.base:
+                    raise Refused("wrong_base", f"the base on this disk is not {head.base}")
+                self._store.adopt(out, found, is_synced=False)
+            return found.digest
         finally:
             base.unlink(missing_ok=True)
             out.unlink(missing_ok=True)
 
-    def _tar(self, diff_id: str, base: Base, path: Path, told: Callable[[], None]) -> None:
-        """Write the base's tar to a file, and check that it is."""
+    def _tar(self, diff_id: str, base: Base, path: Path, told: Told) -> Tar:
+        """Return the base's tar, to be checked in the end: the blob itself where it is the tar, else a file of its own.
+
+        What the engine writes comes in an order of its own, so of that all is there before it can be read.
+        """
         if base.image:
             from device.images.saved import take_layer
 
-            take_layer(_telling(self._engine.save(base.image), told), diff_id, path, size=base.tar_bytes)
-            return
+            take_layer(telling(self._engine.save(base.image), told), diff_id, path, size=base.tar_bytes)
+            return Lying(path.open("rb"), checked=diff_id)
         blob = self._store.tars().get(diff_id)
         if blob is None:
             raise Refused("missing_base", f"the base {diff_id} is gone")
-        found = hashlib.sha256()
-        with path.open("wb") as file:
-            for piece in _telling(unpacked(self._store.chunks(blob)), told):
-                found.update(piece)
-                file.write(piece)
-        if f"sha256:{found.hexdigest()}" != diff_id:
-            raise Refused("wrong_base", f"the base on this disk is not {diff_id}")
+        if blob == diff_id:
+            return Lying(self._store.opened(blob))
+        return Growing(unpacked(self._store.chunks(blob)), path)
 
 
-def _reading(descriptor: int) -> Callable[[int, int], bytes]:
+def _whole(read: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
     from broker.patches import BadPatch
 
-    def read(start: int, length: int) -> bytes:
-        data = os.pread(descriptor, length, start)
+    def whole(start: int, length: int) -> bytes:
+        data = read(start, length)
         if len(data) != length:
             raise BadPatch("the base is shorter than the patch says")
         return data
 
-    return read
-
-
-def _telling(pieces: Iterator[bytes], told: Callable[[], None]) -> Iterator[bytes]:
-    """Pass pieces on, and tell about every few MiB that it goes on."""
-    with contextlib.closing(pieces) if isinstance(pieces, Generator) else contextlib.nullcontext():
-        for number, piece in enumerate(pieces):
-            if number % TELL_EVERY == 0:
-                told()
-            yield piece
-
-
-def _stored(pieces: Iterator[bytes], out: Path, *, diff_id: str, size: int) -> Measured:
-    """Write a tar packed to a file; return what it is. It is `diff_id` by the word of whoever made the pieces."""
-    from broker.compression import compressed
-
-    found = hashlib.sha256()
-    with out.open("wb") as file:
-        for data in compressed(pieces, level=STORED_LEVEL):
-            found.update(data)
-            file.write(data)
-    return Measured(f"sha256:{found.hexdigest()}", diff_id, size)
+    return whole

@@ -191,14 +191,21 @@ class Store:
         """Delete what was being made, here or in an earlier life."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def adopt(self, path: Path, found: Measured) -> None:
-        """Make a file that was made here a whole blob: it is what `found` says."""
-        facts = _Unpacks(diff_id=found.diff_id, unpacked_bytes=found.unpacked_bytes)
-        write_durably(self._facts(found.digest), facts.model_dump_json().encode())
+    def adopt(self, path: Path, found: Measured, *, is_synced: bool = True) -> None:
+        """Make a file that was made here a whole blob: it is what `found` says. Without a sync, do that later."""
+        facts = _Unpacks(diff_id=found.diff_id, unpacked_bytes=found.unpacked_bytes).model_dump_json().encode()
         with storing(f"keep {self._whole(found.digest)}"):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            self._facts(found.digest).write_bytes(facts)
             path.replace(self._whole(found.digest))
+        if is_synced:
+            self.sync(found.digest)
+
+    def sync(self, digest: str) -> None:
+        """Have a blob outlive a power cut that was adopted without; nothing where it is gone."""
+        with storing(f"keep {self._whole(digest)}"), contextlib.suppress(FileNotFoundError):
+            for path in (self._whole(digest), self._facts(digest)):
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
             sync_folder(self._blobs)
 
     def discard(self, digest: str) -> None:

@@ -26,7 +26,7 @@ from broker.oci import (
     referrers_tag,
 )
 from cloud.patching.making import make
-from device.engine.port import Engine
+from device.engine.port import Engine, EngineUnavailable
 from device.images import transfer
 from device.images.fetcher import Fetcher
 from device.images.loopback import Loopback
@@ -221,6 +221,42 @@ def test_an_image_that_is_not_wanted_any_more_is_left_while_a_patch_is_applied(b
     assert list((bench.folder / "images" / "making").iterdir()) == []
     assert bench.fetched(two) == 0  # the patch is still here
     assert bench.fetcher.patching.saved_bytes > 300_000
+
+
+def test_a_power_cut_before_the_engine_has_the_image_costs_no_second_transfer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: object, **keywords: object) -> None:
+        raise EngineUnavailable("it does not answer")
+
+    one, two = bench.image(1), bench.image(2)
+    bench.fetched(one)
+    bench.offer(two, bench.patch(1, 2), base=1, result=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.engine, "pull", away)
+        with pytest.raises(EngineUnavailable):
+            bench.fetched(two)
+    store = Store(bench.folder / "images", boot="b" * 32)
+    made = store.tars()[digest(bench.tar(2))]
+    with (bench.folder / "images" / "blobs" / made[7:]).open("r+b") as file:
+        file.truncate(4096)  # what was not synced is gone
+    bench.fetcher = bench.reborn()
+    assert bench.fetched(two) == 0
+    assert bench.fetcher.patching.saved_bytes > 300_000
+    assert digest(b"".join(store.chunks(made))) == made
+
+
+def test_a_layer_that_packs_well_is_kept_packed(bench: Bench) -> None:
+    text = (bench.mark.encode() + noise(60_000, seed=9)).hex().encode()
+    tars = [layer_tar({"text": text, "n": b"%d" % number}) for number in range(2)]
+    bench.tar = lambda number: tars[number]  # type: ignore[method-assign]
+    one, two = bench.image(0), bench.image(1)
+    bench.fetched(one)
+    bench.offer(two, bench.patch(0, 1), base=0, result=1)
+    assert bench.fetched(two) < 1_000
+    made = Store(bench.folder / "images", boot="").tars()[digest(tars[1])]
+    assert made != digest(tars[1])
+    assert (bench.folder / "images" / "blobs" / made[7:]).stat().st_size < 0.7 * len(tars[1])
 
 
 def test_a_base_that_rotted_is_noticed(bench: Bench) -> None:
