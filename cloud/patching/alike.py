@@ -24,12 +24,19 @@ class Segment:
     fresh: Sequence[Range]
 
 
-def segments(base: Read, base_bytes: int, result: Read, result_bytes: int) -> list[Segment]:
+Listed = Sequence[tuple[Entry, bytes]]
+
+
+def listed(read: Read, size: int) -> Listed:
+    """Return what a tar holds, each with the digest of its content."""
+    return [(entry, _digest(read, entry)) for entry in entries(read, size)]
+
+
+def segments(base: Read, in_base: Listed, result: Read, in_result: Listed) -> list[Segment]:
     """Return how the result is made of the base."""
-    known = _Known([(entry, _digest(base, entry)) for entry in entries(base, base_bytes)])
+    known = _Known(in_base)
     making = _Making()
-    for entry in entries(result, result_bytes):
-        digest = _digest(result, entry)
+    for entry, digest in in_result:
         old, is_same = known.find(entry, digest)
         if old is None:
             making.fresh(Range(entry.start, entry.end - entry.start), ())
@@ -48,7 +55,7 @@ def segments(base: Read, base_bytes: int, result: Read, result_bytes: int) -> li
 class _Known:
     """The entries of the base, by what they can be found."""
 
-    def __init__(self, found: Sequence[tuple[Entry, bytes]]) -> None:
+    def __init__(self, found: Listed) -> None:
         self._digests = dict(found)
         self._by_path = {entry.path: entry for entry, _ in found}
         self._by_digest = {digest: entry for entry, digest in found if entry.size}
