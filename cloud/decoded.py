@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from broker.errors import Refused
+from broker.payloads import Sample
 from cloud.ingest.batch import parts
 from cloud.store.batches import StoredBatch
 
@@ -74,6 +75,18 @@ def shown(fields: Mapping[str, str]) -> dict[str, object]:
     return {"fields": texts, "binary": others}
 
 
+def sample_shown(element: Element[Sample]) -> dict[str, object]:
+    """Return a sample as the API and sinks tell it."""
+    return {
+        "device": element.batch.device,
+        "stream": element.batch.stream,
+        "epoch": element.batch.epoch,
+        "seq": element.seq,
+        "at_ms": element.value.at_ms,
+        **shown(element.value.fields),
+    }
+
+
 def _is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -108,6 +121,47 @@ def page(
                 found.append(element)
         at = Cursor(batches[-1].arrival + 1, 0)
     return found, at if at != Cursor() else None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a stretch looks at and holds at most, however little of it is wanted. `size` is of what it returns."""
+
+    elements: int
+    batches: int
+    size: int
+
+
+def stretch(
+    fetch: Callable[[int], Sequence[StoredBatch]],
+    unpack: Callable[[bytes], list[T]],
+    *,
+    after: Cursor,
+    bounds: Bounds,
+    wanted: Callable[[T], T | None],
+    size_of: Callable[[T], int],
+) -> tuple[list[Element[T]], Cursor, bool]:
+    """Return what is wanted of the elements from `after` on, where to go on, and whether that is not yet the end.
+
+    `wanted` returns of an element what is wanted of it, if anything. `fetch` is as for `page`.
+    """
+    found: list[Element[T]] = []
+    at, looked, size = after, 0, 0
+    while looked < bounds.batches and (batches := fetch(at.arrival)):
+        for batch in batches:
+            for element in elements(batch, unpack):
+                if batch.arrival == at.arrival and element.seq < at.seq:
+                    continue
+                value = wanted(element.value)
+                if value is None:
+                    continue
+                if len(found) == bounds.elements or (found and size + size_of(value) > bounds.size):
+                    return found, Cursor(batch.arrival, element.seq), True
+                size += size_of(value)
+                found.append(Element(batch, element.seq, value))
+        looked += len(batches)
+        at = Cursor(batches[-1].arrival + 1, 0)
+    return found, at, looked >= bounds.batches
 
 
 def page_back(

@@ -8,12 +8,13 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 
-from broker.payloads import SAMPLES, unpack_samples
+from broker.errors import Refused
+from broker.payloads import SAMPLES, Sample, unpack_samples
 from cloud.api.auth import Reader
 from cloud.api.context import Ctx
 from cloud.api.devices import device_named
 from cloud.audit import Rows, audited, totals
-from cloud.decoded import Cursor, Element, page, page_back, parse_cursor, shown
+from cloud.decoded import Bounds, Cursor, Element, page, page_back, parse_cursor, sample_shown, stretch
 from cloud.ranges import NOTHING, Held, Range
 from cloud.store import batches, cursors, gaps, presence
 from cloud.store.batches import Of, StoredBatch
@@ -24,6 +25,9 @@ router = APIRouter(tags=["telemetry"])
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 GAPS_MAX = 1000
 PAGE = 64  # batches read at once
+MS_MAX = 2**63 - 1
+EXPORT_BATCHES_MAX = 1000  # looked at for one answer, however few of their samples are wanted
+EXPORT_BYTES_MAX = 4 * 1024 * 1024  # of names and values in one answer
 T = TypeVar("T")
 
 
@@ -46,20 +50,49 @@ def telemetry(
         found, cursors = read(tx, of, unpack_samples, Wanted(after, before, newest, limit))
         lost = gaps.of_org(tx, who.org, device=one, stream=stream or None, limit=GAPS_MAX)
     return {
-        "samples": [
-            {
-                "device": element.batch.device,
-                "stream": element.batch.stream,
-                "epoch": element.batch.epoch,
-                "seq": element.seq,
-                "at_ms": element.value.at_ms,
-                **shown(element.value.fields),
-            }
-            for element in found
-        ],
+        "samples": [sample_shown(element) for element in found],
         "gaps": [vars(gap) for gap in lost],
         **cursors,
     }
+
+
+@router.get("/v1/telemetry/export")
+def export(
+    *,
+    who: Reader,
+    context: Ctx,
+    device: str = "",
+    app: str = "",
+    stream: str = "",
+    field: Annotated[tuple[str, ...], Query(max_length=64)] = (),
+    from_ms: int = 0,
+    until_ms: int = MS_MAX,
+    after: str = "",
+    limit: Limit = 10_000,
+) -> dict[str, Any]:
+    """A stretch of all samples in the order in which they came; `more` says whether to ask again, with `next`."""
+    if app and stream:
+        raise Refused("bad_query", "an app is the stream telemetry:<app>: name one of both")
+
+    def wanted(sample: Sample) -> Sample | None:
+        if not from_ms <= sample.at_ms < until_ms:
+            return None
+        if not field:
+            return sample
+        kept = {name: sample.fields[name] for name in field if name in sample.fields}
+        return Sample(sample.at_ms, kept) if kept else None
+
+    with context.database.read() as tx:
+        of = Of(who.org, SAMPLES, device_id(tx, who.org, device), f"telemetry:{app}" if app else stream or None)
+        found, following, more = stretch(
+            lambda arrival: batches.from_arrival(tx, of, at_least=arrival, limit=PAGE),
+            unpack_samples,
+            after=parse_cursor(after),
+            bounds=Bounds(limit, EXPORT_BATCHES_MAX, EXPORT_BYTES_MAX),
+            wanted=wanted,
+            size_of=lambda sample: sum(len(name) + len(value) for name, value in sample.fields.items()),
+        )
+    return {"samples": [sample_shown(element) for element in found], "next": str(following), "more": more}
 
 
 @router.get("/v1/devices/{device}/telemetry/audit")

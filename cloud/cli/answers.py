@@ -356,6 +356,12 @@ class Samples(Answer):
     previous: str | int | None = None
 
 
+class Stretch(Answer):
+    samples: tuple[Sample, ...]
+    next: str
+    more: bool
+
+
 class Ranges(Answer):
     count: int
     ranges: tuple[tuple[int, int], ...] = ()

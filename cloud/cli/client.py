@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -62,7 +62,7 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def get(self, path: str, answer: type[T], **query: str | int | None) -> T:
+    def get(self, path: str, answer: type[T], **query: str | int | Sequence[str] | None) -> T:
         """Return the answer to a GET; values that are None are left out of the query."""
         return self._checked(path, self._request("GET", path, query=query), answer)
 
@@ -101,7 +101,7 @@ class Client:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | None] | None = None,
+        query: Mapping[str, str | int | Sequence[str] | None] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
         with _translated(self.url):
@@ -137,7 +137,7 @@ def pinned(ca: str) -> ssl.SSLContext:
     return context
 
 
-def _given(query: Mapping[str, str | int | None]) -> dict[str, str | int]:
+def _given(query: Mapping[str, str | int | Sequence[str] | None]) -> dict[str, str | int | Sequence[str]]:
     return {name: value for name, value in query.items() if value is not None}
 
 

@@ -19,6 +19,7 @@ from cloud.cli import (
     deploy,
     devices,
     exits,
+    export,
     fleets,
     links,
     login,
@@ -84,7 +85,9 @@ def command_line() -> typer.Typer:
     root.add_typer(_group("Devices: what is there, and how a machine becomes one.", device), name="device")
     root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")
     samples = _group(
-        "Samples of devices: the newest of them, or the audit of all.", {"audit": telemetry.audit}, needs_one=False
+        "Samples of devices: the newest of them, all of them as a file, or the audit of all.",
+        {"audit": telemetry.audit, "export": export.export},
+        needs_one=False,
     )
     samples.callback(invoke_without_command=True)(telemetry.telemetry)
     root.add_typer(samples, name="telemetry")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 from cloud.cli.errors import RequestRefused
@@ -19,6 +20,20 @@ def seconds_of(text: str) -> int:
     if text.isdigit():
         return int(text)
     return sum(int(number) * _UNITS_S[unit] for number, unit in _PARTS.findall(text))
+
+
+def moment_of(text: str, now_ms: int) -> int:
+    """Return the milliseconds of 1970 of `2026-03-01T12:00Z`, or of so long ago as `2d` says; refuse anything else."""
+    if _WHOLE.fullmatch(text.strip().lower()):
+        return now_ms - seconds_of(text) * 1000
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        hint = "write 2026-03-01T12:00Z, with its zone, or 2d for two days ago"
+        raise RequestRefused("bad_time", f"{text[:40]!r} is not a time", hint=hint)
+    return int(found.timestamp() * 1000)
 
 
 def ago(then_ms: int | None, now_ms: int) -> str:
