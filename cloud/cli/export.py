@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from broker.errors import Passing
 from broker.files import write_durably
-from cloud.cli.answers import Stretch
 from cloud.cli.durations import moment_of
 from cloud.cli.errors import RequestRefused
 from cloud.cli.render import note, say_json
@@ -41,8 +38,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write all samples there are, in the order in which they came."""
+    from cloud.cli.answers import Stretch
     from cloud.cli.connect import connected
     from cloud.cli.export_files import Appending, opened
+    from cloud.cli.paging import stretches
 
     here = around(context)
     if as_json and output is None:
@@ -62,7 +61,7 @@ def export(
 
         count, cursor, told_at = 0, begin, time.monotonic()
         try:
-            for found in _stretches(ask, begin, pause=here.pause):
+            for found in stretches(ask, begin, pause=here.pause, lost=told_lost):
                 sink.write(found.samples)
                 count, cursor = count + len(found.samples), found.next
                 if cursor_file is not None:
@@ -75,26 +74,6 @@ def export(
                 note(f"{count} samples; go on after them with --since {cursor}")
     if as_json:
         say_json({"samples": count, "next": cursor, "output": str(output)})
-
-
-def _stretches(ask: Callable[[str], Stretch], after: str, *, pause: Callable[[float], None]) -> Iterator[Stretch]:
-    """Yield stretches up to the end; link drops are waited through."""
-    from cloud.cli.paging import RETRY
-
-    attempt = 0
-    while True:
-        try:
-            found = ask(after)
-        except Passing as error:
-            if attempt == 0:
-                told_lost(str(error))
-            pause(RETRY.delay_s(attempt, random.random()))  # noqa: S311 - jitter, not a secret
-            attempt += 1
-            continue
-        attempt, after = 0, found.next
-        yield found
-        if not found.more:
-            return
 
 
 def _kept(path: Path | None) -> tuple[str, int | None]:

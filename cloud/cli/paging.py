@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from broker.backoff import Backoff
 from broker.errors import Passing
+from cloud.cli.answers import Stretch
 
 T = TypeVar("T")
 Cursor = str | int | None
@@ -51,3 +52,23 @@ def arriving(
         cursor = following if following is not None else cursor
         if len(found) < PAGE_SIZE:
             pause(POLL_S)
+
+
+def stretches(
+    ask: Callable[[str], Stretch], after: str, *, pause: Callable[[float], None], lost: Callable[[str], None]
+) -> Iterator[Stretch]:
+    """Yield stretches up to the end; link drops are waited through."""
+    attempt = 0
+    while True:
+        try:
+            found = ask(after)
+        except Passing as error:
+            if attempt == 0:
+                lost(str(error))
+            pause(RETRY.delay_s(attempt, random.random()))  # noqa: S311 - jitter, not a secret
+            attempt += 1
+            continue
+        attempt, after = 0, found.next
+        yield found
+        if not found.more:
+            return
