@@ -47,7 +47,7 @@ class Blobs(Protocol):
 
     def use_bundle(self, bundle: Any) -> None: ...
 
-    def bundle_trouble(self) -> str: ...
+    def bundle_trouble(self) -> Refused | None: ...
 
 
 class Control:
@@ -189,9 +189,9 @@ class Control:
             told = apps
             if state != "going":
                 return
-            wrong = self._images.bundle_trouble()
-            if wrong:
-                raise Refused("wrong_bytes", f"the bundle has other bytes under {wrong}: it is damaged, copy it again")
+            trouble = self._images.bundle_trouble()
+            if trouble is not None:
+                raise trouble
 
 
 def outcome(
