@@ -28,6 +28,7 @@ from cloud.issuing import Issuer
 from cloud.store import apps, deployments, devices, fleets, meta, releases
 from cloud.store.database import Connection, Database
 from cloud.store.migrate import migrate
+from cloud.vault import Vault
 
 ERA = 1
 
@@ -85,7 +86,7 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
     migrate(database)
     with database.write() as tx:
         org, app, fleet, release = fill(tx, count)
-    issuer = Issuer(Signer.generate(), era=ERA, store="s-1")
+    issuer = Issuer(Signer.generate(), Vault(b"v" * 32), era=ERA, store="s-1")
     dispatcher = Dispatcher(database, issuer, issued=lambda: None, clock=SystemClock())
     other = Other(database)
     began = time.monotonic()

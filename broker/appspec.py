@@ -7,12 +7,12 @@ a release. Durations are milliseconds, sizes bytes, CPU shares nano-CPUs: intege
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from broker.appspec_files import FILE_BYTES_MAX, File, Placed, file_of
+from broker.appspec_files import FILE_BYTES_MAX, SECRET_BYTES_MAX, File, Placed, Secret, file_of
 from broker.appspec_life import Dependency, Healthcheck, Hook, Restart, Switch
 from broker.appspec_limits import Blkio, DeviceRate, DeviceRequest, DeviceWeight, Ulimit
 from broker.appspec_network import Attachment, Network, Pool
@@ -27,6 +27,7 @@ __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this
     "FILE_BYTES_MAX",
     "LABEL_PREFIX",
     "REPLICAS_MAX",
+    "SECRET_BYTES_MAX",
     "AppSpec",
     "Attachment",
     "Blkio",
@@ -46,6 +47,7 @@ __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this
     "PublishedPort",
     "Repository",
     "Restart",
+    "Secret",
     "Service",
     "Switch",
     "Telemetry",
@@ -56,7 +58,8 @@ __all__ = [  # its parts too, so that who reads or makes an AppSpec imports this
 
 SERVICES_MAX = 128
 CONTAINERS_MAX = 256  # all replicas of all services
-FILES_BYTES_MAX = 48 * 1024  # all of an app together
+FILES_BYTES_MAX = 48 * 1024  # all configs of an app together
+SECRETS_MAX = 64
 
 
 class AppSpec(Spec):
@@ -68,7 +71,7 @@ class AppSpec(Spec):
     networks: Mapping[Name, Network] = {}
     volumes: Mapping[Name, Volume] = {}
     configs: Mapping[Name, File] = later({})
-    secrets: Mapping[Name, File] = later({})
+    secrets: Annotated[Mapping[Name, Secret], Field(max_length=SECRETS_MAX)] = later({})
 
     @model_validator(mode="after")
     def _references_hold(self) -> AppSpec:
@@ -81,9 +84,9 @@ class AppSpec(Spec):
         containers = sum(service.replicas for service in self.services.values())
         if containers > CONTAINERS_MAX:
             raise ValueError(f"the replicas of all services are {containers} containers; {CONTAINERS_MAX} may be")
-        total = sum(len(file.data) for files in (self.configs, self.secrets) for file in files.values())
+        total = sum(len(file.data) for file in self.configs.values())
         if total > FILES_BYTES_MAX:
-            raise ValueError(f"configs and secrets are {total} bytes together; {FILES_BYTES_MAX} may travel")
+            raise ValueError(f"configs are {total} bytes together; {FILES_BYTES_MAX} may travel")
         return self
 
     def _problems(self, service: Service) -> Iterator[str]:
@@ -111,10 +114,11 @@ class AppSpec(Spec):
                 yield f".ipc: service {other!r} must have ipc: shareable"
 
     def _file_problems(self, service: Service) -> Iterator[str]:
-        for kind, known, placed in (
+        declared: tuple[tuple[str, Collection[str], Sequence[Placed]], ...] = (
             ("configs", self.configs, service.configs),
             ("secrets", self.secrets, service.secrets),
-        ):
+        )
+        for kind, known, placed in declared:
             for file in placed:
                 if file.source not in known:
                     yield f".{kind}: there is no {kind.removesuffix('s')} {file.source!r}"

@@ -1,4 +1,4 @@
-"""Configs and secrets: their content, and where a service finds them. Part of the AppSpec; pure."""
+"""Configs with their content, secrets by name, and where a service finds them. Part of the AppSpec; pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from broker.appspec_values import AbsolutePath, Spec
 from broker.ids import Name
 
-FILE_BYTES_MAX = 32 * 1024  # one config or secret; a desired state has 64 KiB for all that it carries
+FILE_BYTES_MAX = 32 * 1024  # one config; a desired state has 64 KiB for all that it carries
+SECRET_BYTES_MAX = 8 * 1024  # one secret, which travels sealed and cannot be packed
 
 
 class File(Spec):
-    """The content of a config or secret: a text, or bytes in base64."""
+    """The content of a config: a text, or bytes in base64."""
 
     content: Annotated[str, StringConstraints(max_length=2 * FILE_BYTES_MAX)] = ""
     encoding: Literal["text", "base64"] = "text"
@@ -41,6 +42,12 @@ def file_of(data: bytes) -> File:
         return File(content=data.decode())
     except UnicodeDecodeError:
         return File(content=base64.b64encode(data).decode(), encoding="base64")
+
+
+class Secret(Spec):
+    """A secret that the app wants. Its value is in no release: a device gets it sealed, beside the AppSpec."""
+
+    version: Annotated[int, Field(ge=1)] | None = None  # None: the newest that an operator has set
 
 
 def _a_files_path(path: str) -> str:

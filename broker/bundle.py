@@ -17,15 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broker.channels import DESIRED, STATUS, TRUST, Channel
 from broker.errors import Refused
-from broker.ids import DeviceId, Digest, OrgId
+from broker.ids import DeviceId, OrgId
 from broker.messages import Count
 
 INDEX = "skerry-bundle.json"
 INDEX_BYTES_MAX = 1024 * 1024
 MEMBERS_MAX = 16_384
 DEVICES_MAX = 4096
-PATCHED_MAX = 1024  # images with patches
-ARTIFACTS_MAX = 8  # of one of them
 BLOB_BYTES_MAX = 1 << 40
 BLOCK = tarfile.BLOCKSIZE
 CHANNELS = {channel.name: channel for channel in (DESIRED, TRUST, STATUS)}
@@ -45,9 +43,6 @@ class _Entry(BaseModel):
     generation: Count = 0
 
 
-_Artifacts = Annotated[tuple[Digest, ...], Field(max_length=ARTIFACTS_MAX)]
-
-
 class Index(BaseModel):
     """What a bundle says of itself: for people, and to be refused early. Nothing is decided by it."""
 
@@ -56,7 +51,6 @@ class Index(BaseModel):
     v: Literal[1] = 1
     made_ms: Count = 0
     devices: Annotated[tuple[_Entry, ...], Field(max_length=DEVICES_MAX)] = ()
-    patches: Annotated[Mapping[Digest, _Artifacts], Field(max_length=PATCHED_MAX)] = {}  # to an image, by artifact
 
 
 Entry = _Entry

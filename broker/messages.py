@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from broker.appspec import AppSpec
+from broker.appspec import SECRET_BYTES_MAX, AppSpec
 from broker.appspec_values import later
 from broker.canonical import digest_of
 from broker.ids import AppId, DeviceId, Digest, InstanceId, Name, OrgId
@@ -103,10 +103,17 @@ class LinkPolicy(Part):
     mirrors: Annotated[tuple[Mirror, ...], Field(max_length=MIRRORS_MAX)] = ()
 
 
+class SealedSecret(Part):
+    """The value of a secret, sealed to the device that gets it, as `broker.sealing` does it. About `APP/NAME`."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # in journals; a seal is no text
+
+    version: Annotated[int, Field(ge=1)]
+    sealed: Annotated[bytes, Field(max_length=SECRET_BYTES_MAX + 512)] = b""
+
+
 class AppSection(Part):
     """One app instance of a device: the unit that updates, is judged and is rolled back as a whole."""
-
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # a sealed secret is no text
 
     instance: InstanceId
     name: Name
@@ -114,16 +121,30 @@ class AppSection(Part):
     release: Digest
     spec: AppSpec
     variables: Mapping[str, str] = {}
-    secrets: Mapping[str, bytes] = {}
+    secrets: Mapping[Name, SealedSecret] = {}
     settings: Mapping[str, Any] = {}
     attempt: Count = 0
     grants: Grants = later(Grants())  # beside the owner's policy, as far as he lets them go
     digest: Digest | None = None
 
+    @model_validator(mode="after")
+    def _only_what_is_declared(self) -> AppSection:
+        """Whoever fills in values may add none that the release does not ask for, nor put others for those it names."""
+        if self.secrets.keys() != self.spec.secrets.keys():
+            odd = sorted(self.secrets.keys() ^ self.spec.secrets.keys())
+            raise ValueError(f"secrets: {odd[0]!r} is not both declared and given")
+        for name, declared in self.spec.secrets.items():
+            if declared.version not in (None, self.secrets[name].version):
+                raise ValueError(f"secrets.{name}: version {declared.version} is declared, another one is given")
+        return self
+
     def computed_digest(self) -> str:
-        """Return the digest of everything that can make this section good or bad, `attempt` included."""
+        """Return the digest of everything that can make this section good or bad, `attempt` included.
+
+        Of secrets it is the versions: the same value is sealed for each device anew.
+        """
         body = self.model_dump(mode="json", exclude={"digest", "spec", "secrets"}, exclude_none=True)
-        secrets = {name: sealed.hex() for name, sealed in self.secrets.items()}
+        secrets = {name: secret.version for name, secret in self.secrets.items()}
         return digest_of(body | {"spec": self.spec.plain(), "secrets": secrets})
 
 

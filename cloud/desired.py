@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from broker.appspec import AppSpec
 from broker.canonical import digest_of
 from broker.ids import DeviceRef
-from broker.messages import AppSection, DesiredState, LinkPolicy, Retire
+from broker.messages import AppSection, DesiredState, LinkPolicy, Retire, SealedSecret
 from broker.policy import Grants
 from cloud.store.rows import Instance
 
@@ -23,6 +23,7 @@ class Placed:
     instance: Instance
     name: str
     spec: AppSpec
+    secrets: Mapping[str, int]  # which version of each
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Asked:
 
 
 def section(placed: Placed) -> AppSection:
-    """Return the section of one instance, its digest filled in."""
+    """Return the section of one instance, its digest filled in; what is sealed is not yet there."""
     bare = AppSection(
         instance=placed.instance.instance,
         name=placed.name,
@@ -47,6 +48,7 @@ def section(placed: Placed) -> AppSection:
         release=placed.instance.release,
         spec=placed.spec,
         variables=placed.instance.variables,
+        secrets={name: SealedSecret(version=version) for name, version in placed.secrets.items()},
         settings=placed.instance.settings,
         attempt=placed.instance.attempt,
         grants=Grants.model_validate(placed.instance.grants),
@@ -61,7 +63,7 @@ def sections(fleet: Iterable[Placed]) -> tuple[AppSection, ...]:
 
 def content(apps: Sequence[AppSection], link: LinkPolicy | None, retire: Retire | None = None) -> str:
     """Return the digest of what is asked for, whatever generation asks for it."""
-    asked = [app.digest or app.computed_digest() for app in apps]
+    asked = [_asked_of(app) for app in apps]
     if link is None and retire is None:
         return digest_of(asked)
     parts: dict[str, object] = {"apps": asked}
@@ -70,6 +72,12 @@ def content(apps: Sequence[AppSection], link: LinkPolicy | None, retire: Retire 
     if retire is not None:
         parts["retire"] = retire.wipe
     return digest_of(parts)
+
+
+def _asked_of(app: AppSection) -> object:
+    """Return what tells a section from others: also of a secret that was sealed anew, to another key."""
+    named = app.digest or app.computed_digest()
+    return {"section": named, "sealed": {n: s.sealed.hex() for n, s in app.secrets.items()}} if app.secrets else named
 
 
 def next_generation(era: int, stored: int, claimed: tuple[int, int]) -> int:

@@ -17,25 +17,29 @@ from cloud.desired import Asked, Placed, next_generation, sections, state
 from cloud.store import apps, desired, instances, links, presence, releases
 from cloud.store import devices as devices_store
 from cloud.store.database import Connection
+from cloud.vault import Vault, chosen
 
 
 class Issuer:
     """Holds the key that signs desired states. `store` is the database's incarnation."""
 
-    def __init__(self, signer: Signer, *, era: int, store: str) -> None:
+    def __init__(self, signer: Signer, vault: Vault, *, era: int, store: str) -> None:
         self._signer = signer
+        self._vault = vault
         self._era = era
         self._store = store
 
     def sections_of(self, tx: Connection, org: str, fleet: str) -> tuple[AppSection, ...]:
-        """Return the sections every device of the fleet should run."""
+        """Return the sections every device of the fleet should run; raise `Refused` (`secret_missing`)."""
         names = apps.names(tx, org)
         placed = []
         for instance in instances.of_fleet(tx, fleet):
             release = releases.get(tx, instance.app, instance.release)
             assert release is not None  # a foreign key says so
             spec = AppSpec.model_validate(json.loads(release.spec))
-            placed.append(Placed(instance, names[instance.app], spec))
+            declared = {name: secret.version for name, secret in spec.secrets.items()}
+            versions = chosen(tx, instance, declared, app=names[instance.app])
+            placed.append(Placed(instance, names[instance.app], spec, versions))
         return sections(placed)
 
     def issue(
@@ -46,7 +50,7 @@ class Issuer:
         `anew` issues the same content again. Raises `Refused` (`desired_too_large`) when it cannot travel.
         """
         newest = desired.newest(tx, device.device)
-        asked = _asked(tx, [device.device], wanted)[device.device]
+        asked = self._asked(tx, [device.device], wanted)[device.device]
         if newest is not None and newest.content == asked.content and newest.era == self._era and not anew:
             return newest
         stored = newest.generation if newest is not None and newest.era == self._era else 0
@@ -64,7 +68,7 @@ class Issuer:
         """
         names = [device.device for device in devices]
         held, claimed = desired.newest_of(tx, names), presence.reported_of(tx, names)
-        asked = _asked(tx, names, wanted)
+        asked = self._asked(tx, names, wanted)
         made = list[desired.Desired]()
         for device in devices:
             newest = held.get(device.device)
@@ -77,6 +81,20 @@ class Issuer:
         desired.add_all(tx, made)
         held |= {row.device: desired.Issued(row.device, row.era, row.generation, row.content) for row in made}
         return [held[name] for name in names]
+
+    def _asked(self, tx: Connection, names: Sequence[str], wanted: tuple[AppSection, ...]) -> dict[str, Asked]:
+        """Return what is asked of each device; equal parts are one object, whose digest is computed once."""
+        settings, leaving = links.of_devices(tx, names), devices_store.retiring(tx, names)
+        given = self._vault.given(tx, [name for name in names if name not in leaving], wanted)
+        kinds: dict[tuple[int, LinkPolicy | None, str | None], Asked] = {}
+        asked = {}
+        for name in names:
+            link, wipe, apps = policy_of(settings.get(name, {})), leaving.get(name), given.get(name, ())
+            kind = (id(apps), link, wipe)
+            if kind not in kinds:
+                kinds[kind] = Asked(apps, link, None if wipe is None else Retire.model_validate({"wipe": wipe}))
+            asked[name] = kinds[kind]
+        return asked
 
     def _sealed(self, device: DeviceRef, asked: Asked, *, generation: int, now_ms: int) -> desired.Desired:
         message = state(device, asked, era=self._era, generation=generation, now_ms=now_ms)
@@ -97,20 +115,6 @@ class Issuer:
             issued_ms=now_ms,
             store=self._store,
         )
-
-
-def _asked(tx: Connection, names: Sequence[str], wanted: tuple[AppSection, ...]) -> dict[str, Asked]:
-    """Return what is asked of each device; equal parts are one object, whose digest is computed once."""
-    settings, leaving = links.of_devices(tx, names), devices_store.retiring(tx, names)
-    kinds: dict[tuple[LinkPolicy | None, str | None], Asked] = {}
-    asked = {}
-    for name in names:
-        link, wipe = policy_of(settings.get(name, {})), leaving.get(name)
-        if (link, wipe) not in kinds:
-            retire = None if wipe is None else Retire.model_validate({"wipe": wipe})
-            kinds[link, wipe] = Asked(wanted if retire is None else (), link, retire)
-        asked[name] = kinds[link, wipe]
-    return asked
 
 
 def policy_of(settings: links.Settings) -> LinkPolicy | None:

@@ -1,4 +1,4 @@
-"""The cloud's own keys: root, desired and command for signatures, ingest for MACs. Files of 32 bytes, mode 0600."""
+"""The cloud's own keys: root, desired and command sign, ingest is for MACs, vault for secrets. Files of mode 0600."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from broker.signing import MacKey, Signatures, Signer
 ERA = 1  # rises only with a trust document that a root key signs; nothing here raises it yet
 TRUST_VERSION = 1
 SEED_BYTES = 32
-_NAMES = ("root", "desired", "command", "ingest")
+_SIGNING = ("root", "desired", "command")
+_NAMES = (*_SIGNING, "ingest", "vault")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Keys:
     desired: Signer
     command: Signer
     ingest: bytes
+    vault: bytes
 
     @property
     def desired_verifier(self) -> Signatures:
@@ -69,8 +71,8 @@ def make(folder: Path) -> None:
 def load(folder: Path) -> Keys:
     """Read the keys; raise `Refused` when one is missing or damaged."""
     seeds = {name: _seed(_path(folder, name)) for name in _NAMES}
-    signers = {name: Signer(seed) for name, seed in seeds.items() if name != "ingest"}
-    return Keys(**signers, ingest=seeds["ingest"])
+    signers = {name: Signer(seeds[name]) for name in _SIGNING}
+    return Keys(**signers, ingest=seeds["ingest"], vault=seeds["vault"])
 
 
 def _path(folder: Path, name: str) -> Path:

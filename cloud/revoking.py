@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cloud.pki import serial_of
-from cloud.store import audit, devices, due, presence, revocations
+from cloud.store import audit, devices, due, presence, revocations, secrets
 from cloud.store.database import Connection
 from cloud.store.devices import Device
 
@@ -24,6 +24,7 @@ def revoke(tx: Connection, device: Device, *, by: str, now_ms: int) -> None:
     revocations.add(tx, serial_of(device.certificate), device.device, now_ms=now_ms)
     devices.end(tx, device.device, now_ms=now_ms)
     due.drop_device(tx, device.device)
+    secrets.drop_seals(tx, device.device)
     seen = presence.get(tx, device.device)
     if seen.online:
         presence.put(tx, replace(seen, online=False))

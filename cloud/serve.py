@@ -50,6 +50,7 @@ from cloud.store import devices, revocations
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
+from cloud.vault import Vault
 
 LOGINS_PER_MINUTE = 20.0  # of one user
 COMMANDS_PER_MINUTE = 120.0  # of one organisation; one to a whole fleet counts once
@@ -67,6 +68,7 @@ class _Ground:
     pki: Pki
     tokens: registry.RegistryTokens
     images: registry.Registry
+    vault: Vault
     issuer: Issuer
     feed: Feed
     patcher: Patcher
@@ -134,6 +136,7 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
     images = registry.Registry(settings, tokens, servers_ca=authorities.certificate("servers"))
     broker = household.child(servers.broker_program(settings, authorities))
     household.child(servers.registry_program(settings, authorities, images.answers))
+    vault = Vault(own.vault)
     return _Ground(
         settings=settings,
         clock=clock,
@@ -143,7 +146,8 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
         pki=authorities,
         tokens=tokens,
         images=images,
-        issuer=Issuer(own.desired, era=keys.ERA, store=store),
+        vault=vault,
+        issuer=Issuer(own.desired, vault, era=keys.ERA, store=store),
         feed=Feed(first_id=clock.wall_ms()),
         patcher=Patcher(database, images, folder.patching, clock=clock),
         broker=broker,
@@ -215,6 +219,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
         keys=ground.keys,
         pki=ground.pki,
         issuer=ground.issuer,
+        vault=ground.vault,
         images=ground.images,
         release_images=ReleaseImages(ground.images),
         registry_tokens=ground.tokens,

@@ -45,6 +45,7 @@ _FIXED = "the device names networks and volumes after the app itself, so that no
 _OTHER_SYSTEMS = "it means something on other systems only"
 _BUILDX = "where docker buildx is installed on the machine that pushes"
 _CONTENT = "up to 32 KiB travel with the release, 48 KiB an app"
+_SEALED = "its value, up to 8 KiB, goes sealed to each device, and is in no release"
 
 
 def _rows(fate: Fate, why: str, *keys: str) -> dict[str, Row]:
@@ -98,7 +99,7 @@ _SERVICE: dict[str, Row] = {
         ports="each replica has the next port of a range; 80, 443 and from 1024 on, others where the owner allows them",
         restart="deploy.restart_policy counts where this is missing",
         scale="as deploy.replicas",
-        secrets="a file in the container, which it cannot change; not yet sealed",
+        secrets="a file in the container, in memory, which it cannot change",
         userns_mode="host, where the device's owner allows it",
         uts="host, where the device's owner allows it",
         volumes="named volumes, memory, and the device's own paths where its owner allows them",
@@ -209,7 +210,13 @@ _FILE: dict[str, Row] = {
     "template_driver": Row(Fate.REFUSED, _SWARM),
 }
 _CONFIG: dict[str, Row] = _FILE | {"content": Row(Fate.SUPPORTED, _CONTENT)}
-_SECRET: dict[str, Row] = _FILE | _rows(Fate.REFUSED, _SWARM, "driver", "driver_opts")
+_SECRET: dict[str, Row] = {
+    **_FILE,
+    **_rows(Fate.REFUSED, _SWARM, "driver", "driver_opts"),
+    "file": Row(Fate.SUPPORTED, f"read when the app is pushed; {_SEALED}"),
+    "environment": Row(Fate.SUPPORTED, f"read when the app is pushed; {_SEALED}"),
+    "external": Row(Fate.SUPPORTED, "`skerry secret set` gives the value"),
+}
 
 _BUILD: dict[str, Row] = {
     f"build.{key}": row

@@ -1,4 +1,4 @@
-"""Configs and secrets: their contents for the AppSpec, and where a service finds them. Pure."""
+"""Configs and secrets: what the AppSpec holds of them, and where a service finds them. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,37 @@ from compose.specified import specified
 FOLDERS = {"configs": "/", "secrets": "/run/secrets"}  # where a target without a folder is
 
 
-def files(project: Project, section: str, names: Mapping[str, str]) -> dict[str, appspec.File]:
-    """Return the contents of the configs or secrets that have a name in `names`; refuse what could not be read."""
-    resources: Mapping[str, FileResource] = getattr(project, section)
+def configs(project: Project, names: Mapping[str, str]) -> dict[str, appspec.File]:
+    """Return the configs that have a name in `names`, with their contents; refuse what could not be read."""
     made: dict[str, appspec.File] = {}
     for name, new in names.items():
-        data = project.contents.get(f"{section}.{name}")
-        if data is None:
-            raise Unsupported(_absent(resources[name]), path=(section, name))
-        made[new] = specified((section, name), partial(appspec.file_of, data))
+        data = _content(project, "configs", name, project.configs[name])
+        made[new] = specified(("configs", name), partial(appspec.file_of, data))
     return made
+
+
+def secrets(project: Project, names: Mapping[str, str]) -> tuple[dict[str, appspec.Secret], dict[str, bytes]]:
+    """Return the secrets that have a name in `names`, and the values of those that are here.
+
+    An external one has its value in the cloud. Refuses what could not be read or is too large.
+    """
+    values: dict[str, bytes] = {}
+    for name, new in names.items():
+        resource = project.secrets[name]
+        if resource.external:
+            continue
+        values[new] = _content(project, "secrets", name, resource)
+        if len(values[new]) > appspec.SECRET_BYTES_MAX:
+            why = f"the content is {len(values[new])} bytes; a secret has {appspec.SECRET_BYTES_MAX} at most"
+            raise Unsupported(why, path=("secrets", name))
+    return {new: appspec.Secret() for new in names.values()}, values
+
+
+def _content(project: Project, section: str, name: str, resource: FileResource) -> bytes:
+    data = project.contents.get(f"{section}.{name}")
+    if data is None:
+        raise Unsupported(_absent(resource), path=(section, name))
+    return data
 
 
 def _absent(resource: FileResource) -> str:

@@ -19,7 +19,7 @@ from compose.keys import Fate, Judged, judged, judged_top
 from compose.project import Project, Service
 from compose.resource_spec import network_spec, volume_spec
 from compose.running import left_out, running
-from compose.service_files import files
+from compose.service_files import configs, secrets
 from compose.service_spec import Renamed, published_ports, service_spec
 from compose.specified import specified
 
@@ -30,26 +30,21 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of converting a project: an AppSpec, or problems; and what is left out, one line each."""
+    """What came of converting a project: an AppSpec and values of its secrets, or problems; and what is left out."""
 
     spec: appspec.AppSpec | None
+    values: Mapping[str, bytes] = field(repr=False)
     problems: tuple[ComposeError, ...]
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Converted:
-    """An AppSpec, and what was left out of it, one line each."""
+    """An AppSpec, the values of its secrets that are here, and what was left out of it, one line each."""
 
     spec: appspec.AppSpec
+    values: Mapping[str, bytes] = field(repr=False)
     warnings: tuple[str, ...]
-
-
-def app_spec(
-    project: Project, images: Mapping[str, appspec.Image], *, on_this_machine: bool = False
-) -> appspec.AppSpec:
-    """Return the AppSpec of a project; see `converted`."""
-    return converted(project, images, on_this_machine=on_this_machine).spec
 
 
 def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_machine: bool = False) -> Converted:
@@ -60,7 +55,7 @@ def converted(project: Project, images: Mapping[str, appspec.Image], *, on_this_
     made = _attempt(project, images.get, None if on_this_machine else project.folder)
     if made.spec is None:
         raise made.problems[0]
-    return Converted(made.spec, made.warnings)
+    return Converted(made.spec, made.values, made.warnings)
 
 
 def attempt(project: Project, *, on_this_machine: bool = False) -> Attempt:
@@ -107,13 +102,13 @@ def _attempt(whole: Project, image_of: Callable[[str], appspec.Image | None], lo
             problems.add(Unsupported(f"is refused: {key.row.why}", path=(key.path,)))
         else:
             warnings.append(f"{key.path} is ignored: {key.row.why}")
-    spec = None
+    spec, values = None, dict[str, bytes]()
     for project in problems.tried(lambda: running(whole)):
         for name, service in project.services.items():
             warnings += _service_warnings(name, service)
         for names in problems.tried(partial(_renamed_all, project)):
-            spec = _spec(project, names, image_of, local, problems)
-    return Attempt(None if problems.found else spec, tuple(problems.found), tuple(dict.fromkeys(warnings)))
+            spec, values = _spec(project, names, image_of, local, problems)
+    return Attempt(None if problems.found else spec, values, tuple(problems.found), tuple(dict.fromkeys(warnings)))
 
 
 def _spec(
@@ -122,7 +117,7 @@ def _spec(
     image_of: Callable[[str], appspec.Image | None],
     local: Path | None,
     problems: _Problems,
-) -> appspec.AppSpec | None:
+) -> tuple[appspec.AppSpec | None, dict[str, bytes]]:
     def service(name: str) -> appspec.Service:
         image = image_of(name)
         if image is None:
@@ -143,22 +138,22 @@ def _spec(
         for n, volume in project.volumes.items()
         for made in problems.tried(partial(volume_spec, n, volume))
     }
-    contents = problems.tried(
-        lambda: {section: files(project, section, getattr(names, section)) for section in ("configs", "secrets")}
-    )
+    files = problems.tried(lambda: configs(project, names.configs))
+    sealed = problems.tried(lambda: secrets(project, names.secrets))
     if problems.found:
-        return None
+        return None, {}
+    declared, values = sealed[0]
     make = partial(
         appspec.AppSpec,
         name=project.name,
         services=services,
         networks=networks,
         volumes=volumes,
-        configs=contents[0]["configs"],
-        secrets=contents[0]["secrets"],
+        configs=files[0],
+        secrets=declared,
     )
     made = problems.tried(lambda: specified((), make))
-    return made[0] if made else None
+    return (made[0] if made else None), values
 
 
 def _judged_keys(project: Project) -> Iterator[Judged]:

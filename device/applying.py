@@ -135,10 +135,6 @@ def _taken(descriptor: int, paths: Paths, identity: Identity, *, tell: Tell) -> 
         sealed = bundle.envelope(identity.device, DESIRED.name, size_max=DESIRED.size_max)
         if sealed is None:
             raise control.foreign(bundle.contents.index.devices, identity.ref)
-        if bundle.contents.index.patches:
-            raise Refused(
-                "needs_worker", "this bundle has patches, which a worker applies: start it: skerry-device run"
-            )
         held, news = _accepted(bundle, sealed, paths, identity)
         era, generation = held.generation.order
         tell(f"{'accepted' if news else 'has already accepted'} generation {era}.{generation}")

@@ -47,7 +47,7 @@ class Blobs(Protocol):
 
     def use_bundle(self, bundle: Any) -> None: ...
 
-    def bundle_trouble(self) -> Refused | None: ...
+    def bundle_trouble(self) -> str: ...
 
 
 class Control:
@@ -189,9 +189,9 @@ class Control:
             told = apps
             if state != "going":
                 return
-            trouble = self._images.bundle_trouble()
-            if trouble is not None:
-                raise trouble
+            wrong = self._images.bundle_trouble()
+            if wrong:
+                raise Refused("wrong_bytes", f"the bundle has other bytes under {wrong}: it is damaged, copy it again")
 
 
 def outcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def run(state: Path, brokers: tuple[str, ...], *, verbose: bool) -> int:
         format="%(asctime)s %(levelname)s %(threadName)s %(message)s",
         stream=sys.stderr,
     )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys and opened secrets are in this memory
     for noisy in ("urllib3", "docker"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     paths = Paths(state)

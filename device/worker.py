@@ -14,6 +14,7 @@ from broker.clock import SystemClock, boot_id, uptime_ms
 from broker.errors import Refused
 from broker.ids import new_id
 from broker.messages import Condition, Instant, Retire, StreamKept, Sync
+from broker.sealing import Opener
 from broker.session import Session, SessionConfig
 from broker.signing import Signer
 from broker.threads import SupervisedThread
@@ -28,6 +29,7 @@ from device.connections import Connections
 from device.control import Control
 from device.engine.docker import DockerEngine
 from device.engine.port import EngineUnavailable
+from device.engine.secret_files import Secrets, folder_in_memory
 from device.happenings import Event, between
 from device.images.supply import Supply
 from device.inbox import Inbox
@@ -84,6 +86,7 @@ class Worker:
             device=identity.device,
             url=owner.engine,
             files=paths.files,
+            secrets=Secrets(Opener(signer.seed), folder_in_memory(identity.device)),
             died=lambda container_id, exit_code: self.reporter.died(container_id, exit_code),  # noqa: PLW0108 - made later
         )
         self.mailbox = Mailbox()

@@ -23,6 +23,7 @@ from cloud.api import (
     orgs,
     plans,
     registry_tokens,
+    secrets,
     telemetry,
 )
 from cloud.api.context import Context
@@ -30,7 +31,7 @@ from cloud.api.context import Context
 BODY_BYTES_MAX = 2 * 1024 * 1024  # an AppSpec as JSON; what devices send travels over MQTT
 ROUTERS = (
     health, logins, orgs, fleets, enrollment, device_proof, devices, apps, deployments, commands, events, telemetry,
-    logs, registry_tokens, links, bundles, plans,
+    logs, registry_tokens, links, bundles, plans, secrets,
 )  # fmt: skip
 
 

@@ -44,12 +44,8 @@ def bundle(
     fleet: Name | None = None,
     device: Text | None = None,
     deployment: Text | None = None,
-    base: Text | None = None,
 ) -> dict[str, Any]:
-    """The newest desired state of each device that should run a release, as it is sent, and the images it names.
-
-    Each is taken to hold the images that it last reported to run, and those of the release `base`.
-    """
+    """The newest desired state of each device that should run a release, as it is sent, and the images it names."""
     with context.database.read() as tx:
         if deployment is not None:
             found = deployments.get(tx, who.org, deployment)
@@ -70,8 +66,7 @@ def bundle(
         if device is not None:
             chosen = device_named(tx, who.org, device)
             there = [one for one in there if one.device == chosen.device]
-        has = {} if base is None else _based(tx, wanted, base)
-        entries = [entry for one in there if (entry := _entry(tx, context, one, app=wanted, release=digest, has=has))]
+        entries = [entry for one in there if (entry := _entry(tx, context, one, app=wanted, release=digest))]
     if not entries:
         raise Refused("not_deployed", f"no device of these should run {digest[:19]}: deploy it first")
     if len(entries) > DEVICES_MAX:
@@ -79,9 +74,7 @@ def bundle(
     return {"release": digest, "devices": entries}
 
 
-def _entry(
-    tx: Connection, context: Context, device: Device, *, app: str, release: str, has: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _entry(tx: Connection, context: Context, device: Device, *, app: str, release: str) -> dict[str, Any] | None:
     """Return what a bundle has for a device; None where it should not run the release."""
     newest = desired.newest(tx, device.device)
     if newest is None:
@@ -99,7 +92,7 @@ def _entry(
         "desired": base64.b64encode(newest.envelope).decode(),
         "trust": base64.b64encode(device.trust).decode(),
         "images": list(_images(section.spec for section in state.apps).values()),
-        "holds": list((_held(tx, state, None if reported is None else reported.status) | dict(has)).values()),
+        "holds": list(_held(tx, state, None if reported is None else reported.status).values()),
     }
 
 
@@ -111,27 +104,17 @@ def _images(specs: Iterable[AppSpec]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _held(tx: Connection, state: DesiredState, reported: Status | None) -> dict[str, Any]:
+def _held(tx: Connection, state: DesiredState, reported: Status | None) -> Mapping[str, Any]:
     """Return the images of the releases that the device has said to run: their layers need not travel."""
     app_of = {section.instance: section.app for section in state.apps}
     held: dict[str, Any] = {}
     for one in () if reported is None else reported.instances:
         if one.state != "converged" or one.instance not in app_of:
             continue
-        held |= _images_of(tx, app_of[one.instance], one.release)
+        release = releases.get(tx, app_of[one.instance], one.release)
+        if release is not None:
+            held |= _images([AppSpec.model_validate_json(release.spec)])
     return held
-
-
-def _based(tx: Connection, app: str, base: str) -> dict[str, dict[str, Any]]:
-    found = releases.find(tx, app, base)
-    if found is None:
-        raise Refused("not_found", f"the app has no release {base[:100]!r}")
-    return _images_of(tx, app, found.digest)
-
-
-def _images_of(tx: Connection, app: str, release: str) -> dict[str, dict[str, Any]]:
-    found = releases.get(tx, app, release)
-    return {} if found is None else _images([AppSpec.model_validate_json(found.spec)])
 
 
 class Carried(BaseModel):

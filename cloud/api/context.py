@@ -20,6 +20,7 @@ from cloud.pki import Pki
 from cloud.registry import RegistryTokens
 from cloud.store.database import Database
 from cloud.throttle import Throttle
+from cloud.vault import Vault
 
 
 class Images(Protocol):
@@ -63,6 +64,7 @@ class Context:
     keys: Keys
     pki: Pki
     issuer: Issuer
+    vault: Vault
     images: Images
     release_images: ReleaseImages
     registry_tokens: RegistryTokens

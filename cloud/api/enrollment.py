@@ -111,6 +111,7 @@ def enroll(body: EnrollRequest, context: Ctx, response: Response) -> EnrollRespo
                 _add(tx, context, device, by=asked.by)
             else:
                 revoking.replace_keys(tx, old, device, by=asked.by, now_ms=context.now_ms)
+                _issue(tx, context, device)  # secrets are sealed to other keys from now on
     if is_new:
         context.notices.enrolled(device.ref)
         context.notices.issued()
@@ -222,10 +223,14 @@ def _name(tx: Connection, ref: DeviceRef, wanted: str | None) -> str:
 def _add(tx: Connection, context: Context, device: Device, *, by: str) -> None:
     """Store the device; what its fleet runs is issued to it at once."""
     devices.add(tx, device)
+    _issue(tx, context, device)
+    audit.add(tx, org=device.org, by=by[:63], action="device.enroll", subject=device.device, now_ms=context.now_ms)
+
+
+def _issue(tx: Connection, context: Context, device: Device) -> None:
     wanted = context.issuer.sections_of(tx, device.org, device.fleet)
     if wanted:
         context.issuer.issue(tx, device.ref, wanted, now_ms=context.now_ms)
-    audit.add(tx, org=device.org, by=by[:63], action="device.enroll", subject=device.device, now_ms=context.now_ms)
 
 
 def _identity_key(text: str) -> bytes:

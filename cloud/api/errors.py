@@ -24,6 +24,8 @@ STATUS = {
     "app_deployed": 409,
     "not_deployed": 409,
     "too_many_devices": 409,
+    "secret_missing": 409,
+    "secret_in_use": 409,
     "name_taken": 409,
     "token_used": 403,
     "enrollment_rejected": 403,
@@ -45,6 +47,8 @@ HINTS = {
     "name_taken": "choose another name",
     "too_many_logins": "wait a minute",
     "too_many_commands": "wait until some are answered or expired: `skerry command list`",
+    "secret_missing": "set it: `skerry secret set APP NAME`",
+    "secret_in_use": "deploy a release without it first, or set another value",
     "too_many_devices": "name a fleet or a device",
     "not_deployed": "deploy it there first: `skerry deploy`",
 }

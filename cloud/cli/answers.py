@@ -222,6 +222,28 @@ class App(Answer):
     instances: tuple[Placed, ...] = ()
 
 
+class VaultKey(Answer):
+    key: str
+
+
+class SecretSet(Answer):
+    name: str
+    version: int
+    changed: bool = True
+
+
+class SecretRow(Answer):
+    name: str
+    version: int
+    fleet: str | None = None
+    created_ms: int | None = None
+    by: str = ""
+
+
+class Secrets(Answer):
+    secrets: tuple[SecretRow, ...]
+
+
 class Released(Answer):
     release: str
     version: str | None = None

@@ -46,15 +46,6 @@ class Registry:
         """Return a manifest's bytes, checked."""
         return self._small(f"{repository}/manifests/{digest}", repository, digest, size_max)
 
-    def listing(self, repository: str, tag: str, *, size_max: int) -> bytes | None:
-        """Return what lies under a tag, which nothing vouches for; None where there is none."""
-        try:
-            return self._read(f"{repository}/manifests/{tag}", repository, size_max)
-        except RequestRefused as error:
-            if error.status == 404:
-                return None
-            raise
-
     def small(self, repository: str, digest: str, *, size_max: int) -> bytes:
         """Return a small blob's bytes, checked."""
         return self._small(f"{repository}/blobs/{digest}", repository, digest, size_max)
@@ -82,17 +73,13 @@ class Registry:
             raise _wrong(digest)
 
     def _small(self, path: str, repository: str, digest: str, size_max: int) -> bytes:
-        data = self._read(path, repository, size_max)
-        if digest_of(data) != digest:
-            raise _wrong(digest)
-        return data
-
-    def _read(self, path: str, repository: str, size_max: int) -> bytes:
         data = bytearray()
         for chunk in self._part(path, repository, 0):
             data += chunk
             if len(data) > size_max:
-                raise _wrong(path)
+                raise _wrong(digest)
+        if digest_of(bytes(data)) != digest:
+            raise _wrong(digest)
         return bytes(data)
 
     def _part(self, path: str, repository: str, start: int) -> Iterator[bytes]:

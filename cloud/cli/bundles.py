@@ -24,11 +24,8 @@ def create(
     fleet: Annotated[str | None, typer.Option("--fleet", "-f", help="Only for the devices of a fleet.")] = None,
     device: Annotated[str | None, typer.Option("--device", "-d", help="Only for one device.")] = None,
     delta: Annotated[
-        bool, typer.Option("--delta", help="Leave out what every device has, by its last report; patches for the rest.")
+        bool, typer.Option("--delta", help="Leave out the layers that every device has, by its last report.")
     ] = False,
-    base: Annotated[
-        str | None, typer.Option("--base", metavar="RELEASE", help="As --delta, for devices that have this release.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the desired state and the images of devices into a file, for `skerry-device apply`."""
@@ -44,7 +41,7 @@ def create(
             body = {"repositories": [repository], "actions": ["pull"]}
             return client.post("/v1/registry/token", answers.RegistryToken, body).token
 
-        bundle = client.get("/v1/bundle", answers.Bundle, **asked(what), fleet=fleet, device=device, base=base)
+        bundle = client.get("/v1/bundle", answers.Bundle, **asked(what), fleet=fleet, device=device)
         registry = Registry(
             client.get("/v1/me", answers.Me).registry,
             ca=credentials.read(here.home, here.login).ca,
@@ -53,18 +50,14 @@ def create(
             transport=here.transport,
         )
         try:
-            made = write(output, bundle, registry, delta=delta or base is not None, clock=here.clock)
+            size = write(output, bundle, registry, delta=delta, clock=here.clock)
         finally:
             registry.close()
     names = [one.name or one.device for one in bundle.devices]
     if as_json:
-        say_json(
-            {"file": str(output), "bytes": made.size, "release": bundle.release, "devices": names}
-            | {"layers": made.layers, "patches": made.patches}
-        )
+        say_json({"file": str(output), "bytes": size, "release": bundle.release, "devices": names})
         return
-    said = f"{output}: {made.size} bytes, {made.layers} layers and {made.patches} patches, for {len(names)} device"
-    say(f"{said}{'' if len(names) == 1 else 's'} ({', '.join(names[:5])})")
+    say(f"{output}: {size} bytes for {len(names)} device{'' if len(names) == 1 else 's'} ({', '.join(names[:5])})")
     note("on a device: skerry-device apply FILE")
 
 

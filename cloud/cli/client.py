@@ -70,6 +70,10 @@ class Client:
         """Return the answer to a POST with a JSON body."""
         return self._checked(path, self._request("POST", path, body=body), answer)
 
+    def put(self, path: str, answer: type[T], body: Mapping[str, Any]) -> T:
+        """Ask for something to be as `body` says."""
+        return self._checked(path, self._request("PUT", path, body=body), answer)
+
     def patch(self, path: str, answer: type[T], body: Mapping[str, Any]) -> T:
         """Return the answer to a PATCH with a JSON body."""
         return self._checked(path, self._request("PATCH", path, body=body), answer)

@@ -25,6 +25,7 @@ from cloud.cli import (
     login,
     logs,
     push,
+    secrets,
     telemetry,
     watch,
     why,
@@ -91,6 +92,8 @@ def command_line() -> typer.Typer:
     )
     samples.callback(invoke_without_command=True)(telemetry.telemetry)
     root.add_typer(samples, name="telemetry")
+    secret: Commands = {"set": secrets.set_secret, "list": secrets.list_secrets, "remove": secrets.remove}
+    root.add_typer(_group("Secrets of apps: values that only their devices read.", secret), name="secret")
     bundle: Commands = {"create": bundles.create, "import": bundles.import_status}
     root.add_typer(_group("Bundles: what no link carries, as files.", bundle), name="bundle")
     root.add_typer(_group("Fleets: groups of devices that are deployed to as one.", fleet), name="fleet")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from broker.appspec_files import Secret
 from cloud.cli.apps import EnvFiles, Files, Profiles, ProjectName
 from cloud.cli.render import note, say, say_json
 from cloud.cli.surroundings import AsJson, around
@@ -28,10 +29,11 @@ def push(
     from cloud.cli.progress import shown_progress
     from cloud.cli.project_files import chosen_files
     from cloud.cli.projects import judged, load_project
+    from cloud.cli.secrets import put
     from compose.build import publish_images
     from compose.buildx import find_buildx
     from compose.local_engine import ADDRESS, connect
-    from compose.to_appspec import app_spec
+    from compose.to_appspec import converted
 
     here = around(context)
     project = load_project(
@@ -59,7 +61,10 @@ def push(
                 platform=platform,
                 progress=progress,
             )
-        spec = app_spec(project, images)
+        made = converted(project, images)
+        versions = put(client, app, made.values)  # what a file or a variable held goes sealed, and is of this release
+        secrets = {**made.spec.secrets, **{name: Secret(version=version) for name, version in versions.items()}}
+        spec = made.spec.model_copy(update={"secrets": secrets})
         body = {"spec": spec.model_dump(mode="json"), **({"version": version} if version else {})}
         released = client.post(f"/v1/apps/{quote(app.name, safe='')}/releases", answers.Released, body)
     if as_json:

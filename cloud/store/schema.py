@@ -163,6 +163,25 @@ releases = _table(
     Column("pushed_ms", BigInteger, nullable=False),
     Column("by", String(63), nullable=False),
 )
+secrets = _table(
+    "secrets",
+    Column("app", _ID, ForeignKey("apps.app"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("fleet", _ID, ForeignKey("fleets.fleet")),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("by", String(63), nullable=False),
+)
+seals = _table(
+    "seals",
+    Column("device", _ID, ForeignKey("devices.device"), primary_key=True),
+    Column("app", _ID, ForeignKey("apps.app"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("key_number", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
 patches = _table(
     "patches",
     Column("repository", String(255), primary_key=True),

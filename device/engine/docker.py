@@ -48,6 +48,7 @@ from device.engine.port import (
     WantedNetwork,
     WantedVolume,
 )
+from device.engine.secret_files import Secrets, secret_files
 
 STOP_MARGIN_S = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Docker's words; Podman has the others
@@ -62,9 +63,10 @@ class DockerEngine:
         device: str,
         url: str | None = None,
         files: Path | None = None,
+        secrets: Secrets | None = None,
         died: Callable[[str, int | None], None] = lambda container_id, exit_code: None,
     ) -> None:
-        """`files` is where the configs and secrets of containers lie; without, none with such can be made.
+        """`files` is where the configs of containers lie; without it, or `secrets`, none with such can be made.
 
         `died` is told of each container that ends, by the engine's own word and on the thread that reads its events:
         Docker frees a container's networks, a tenth of a second, before its lists show that it has ended.
@@ -72,6 +74,7 @@ class DockerEngine:
         self._device = device
         self._died = died
         self.files = HostFiles(files, in_use=self._hashes)
+        self.secret_files = secret_files(secrets, in_use=self._hashes)
         self._mine = {"label": f"{labels.DEVICE}={device}"}
         self._connection = Connection(url)
         self._images = Images(self._connection)
@@ -208,7 +211,7 @@ class DockerEngine:
             client, kind = self._connection.client(), self._connection.kind
             self._refuse(left_out(container, kind.name, kind.api))
             host_folders.prepare(container)
-            with self.files.placed(container) as placed:
+            with self.files.placed(container) as with_configs, self.secret_files.placed(with_configs) as placed:
                 config = self._config(placed)
                 others = list(container.networks)[1:]
                 if not others:
@@ -271,6 +274,10 @@ class DockerEngine:
         with contextlib.suppress(*FOREIGN):
             self._connection.client().remove_container(container_id, force=True, v=True)
 
+    def lay_ready(self, container: WantedContainer) -> None:
+        with self._connection.acting():
+            self.secret_files.lay_ready(container)
+
     def start(self, container_id: str) -> None:
         with self._connection.acting():
             if self._is_podman:
@@ -300,6 +307,7 @@ class DockerEngine:
             else:
                 self._connection.client().remove_container(container_id, force=True, v=False)
             self.files.forget()
+            self.secret_files.forget()
 
     def run_hook(self, container_id: str, hook: Hook, *, timeout_s: float) -> HookResult:
         return run_hook(self._connection, container_id, hook, timeout_s=timeout_s)

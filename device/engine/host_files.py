@@ -1,4 +1,4 @@
-"""Configs and secrets on the disk of the device: files that containers mount, for as long as a container mounts them.
+"""Configs and secrets in files of the device that containers mount, for as long as a container mounts them.
 
 A mounted file reaches a container whose root cannot be written as well, and lies over whatever the container has at its
 place. Containers with equal hashes share theirs, because the hash is also of the contents.
@@ -22,11 +22,22 @@ _GONE = ".gone"
 
 
 class HostFiles:
-    """Owns one folder. `in_use` tells the hashes of the containers that there are."""
+    """Owns one folder. `in_use` tells the hashes of the containers that there are.
 
-    def __init__(self, folder: Path | None, *, in_use: Callable[[], frozenset[str]]) -> None:
+    With `opened`, which opens what is sealed, the folder is for sealed files and for no others. Such a folder lies in
+    memory and is empty after a boot: `lay_ready` fills it again before a container is started.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        in_use: Callable[[], frozenset[str]],
+        opened: Callable[[FileInside], bytes] | None = None,
+    ) -> None:
         self.folder = folder
         self._in_use = in_use
+        self._opened = opened
         self._lock = threading.Lock()
         self._being_made: list[str] = []  # for containers that are not there yet
         self._not_now: set[str] = set()  # what was begun since somebody last began to look for what may go
@@ -35,25 +46,35 @@ class HostFiles:
     @contextmanager
     def placed(self, container: WantedContainer) -> Iterator[WantedContainer]:
         """Yield the container with its files as mounts, which stay when it was made meanwhile."""
-        if not container.files:
+        files = self._mine(container)
+        if not files:
             yield container
             return
         if self.folder is None:
-            raise EngineRefused("no_files", "this engine was given no place for the files of containers")
+            what = "configs" if self._opened is None else "secrets, which lie in memory alone"
+            raise EngineRefused("no_files", f"{files[0].path}: there is no place here for {what}")
         name = _name(container.hash)
         with self._lock:
             self._being_made.append(name)
             self._not_now.add(name)
         try:
-            folder = self._written(self.folder, name, container.files)
+            folder = self._written(self.folder, name, files)
             mounts = tuple(
                 BindOrVolume("bind", file.path, source=str(folder / str(at)), read_only=True)
-                for at, file in enumerate(container.files)
+                for at, file in enumerate(files)
             )
             yield replace(container, mounts=(*container.mounts, *mounts))
         finally:
             with self._lock:
                 self._being_made.remove(name)
+
+    def lay_ready(self, container: WantedContainer) -> None:
+        """Have the files of a container that is there lie where it mounts them."""
+        with self.placed(container):
+            pass
+
+    def _mine(self, container: WantedContainer) -> tuple[FileInside, ...]:
+        return tuple(file for file in container.files if bool(file.sealed) == (self._opened is not None))
 
     def forget(self) -> None:
         """Delete the files that no container has. Asks the engine only where there are any."""
@@ -88,7 +109,7 @@ class HostFiles:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             for at, file in enumerate(files):
-                _write(unfinished / str(at), file)
+                _write(unfinished / str(at), file, file.data if self._opened is None else self._opened(file))
             sync_folder(unfinished)
             if not folder.is_dir():
                 unfinished.rename(folder)
@@ -105,10 +126,10 @@ def _name(container_hash: str) -> str:
     return container_hash.rpartition(":")[2]
 
 
-def _write(path: Path, file: FileInside) -> None:
+def _write(path: Path, file: FileInside, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as made:
-        made.write(file.data)
+        made.write(data)
         made.flush()
         if (file.uid, file.gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, file.uid, file.gid)

@@ -196,6 +196,9 @@ class MemoryEngine:
         )
         self._event.set()
 
+    def lay_ready(self, container: WantedContainer) -> None:
+        self._answer("lay_ready")
+
     def start(self, container_id: str) -> None:
         self._answer("start")
         container = self._known(container_id)

@@ -125,13 +125,14 @@ class BindOrVolume:
 
 @dataclass(frozen=True)
 class FileInside:
-    """A file that is put into a container before it starts."""
+    """A file that is put into a container before it starts. `sealed` says what a secret is of: its data is sealed."""
 
     path: str
-    data: bytes
+    data: bytes = field(repr=False)
     uid: int = 0
     gid: int = 0
     mode: int = 0o444
+    sealed: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,9 @@ class Engine(Protocol):
 
     def create(self, container: WantedContainer) -> None:
         """Make the container whole, with its networks and files, without starting it; or leave nothing that counts."""
+
+    def lay_ready(self, container: WantedContainer) -> None:
+        """Have the secrets of a container that was made before lie where it mounts them: a boot empties the memory."""
 
     def start(self, container_id: str) -> None:
         """Start a container by id or name; a running one is fine."""

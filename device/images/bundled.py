@@ -48,10 +48,6 @@ class BundledBlobs:
     def has(self, digest: str) -> bool:
         return digest in self.blobs
 
-    def artifacts(self, image: str) -> Sequence[str]:
-        """Return the artifacts with patches to an image's layers."""
-        return self.contents.index.patches.get(image, ())
-
     def manifest(self, repository: str, digest: str, *, size_max: int) -> bytes:
         return self._small(digest, size_max)
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from broker.appspec import Image
 from broker.canonical import digest
-from broker.errors import Passing, Refused, Waiting
-from broker.files import StorageUnavailable
+from broker.errors import Passing, Refused
 from broker.layers import unpacked
 from broker.messages import AppSection
 from broker.oci import (
@@ -29,7 +28,7 @@ from broker.oci import (
 )
 from device.engine.port import Engine, EngineRefused
 from device.images.loopback import Content, Loopback, PortTaken, Served
-from device.images.patching import Lack, PatchFailed, Patching, Use
+from device.images.patching import Lack, Patching, Use
 from device.images.room import Need
 from device.images.sources import Sources
 from device.images.store import Kept, Layer, Store
@@ -222,14 +221,6 @@ class Fetcher:
     ) -> None:
         """Have the blobs of some layers, each with its diff id; by patches where these are smaller."""
         lacks = self._lacks(layers)
-        try:
-            self._brought(image, lacks, held, progress)
-        except Passing as error:
-            if not isinstance(error, (Waiting, StorageUnavailable, PatchFailed)):
-                self._sources.unobtainable(image.digest, [lack.blob.digest for lack in lacks], str(error))
-            raise
-
-    def _brought(self, image: Image, lacks: Sequence[Lack], held: Mapping[str, int], progress: Progress) -> None:
         unpacked_bytes = max(0, image.unpacked_bytes - sum(held.values()))
         remote = [lack for lack in lacks if not self._sources.is_bundled(lack.blob.digest)]
         chosen = {each.lack.blob.digest: each for each in self.patching.chosen(image, remote, to_unpack=unpacked_bytes)}
@@ -251,7 +242,7 @@ class Fetcher:
             if not chosen or error.reason not in ("missing_blob", "wrong_bytes", "wrong_length"):
                 raise
             self.patching.refused(chosen.values(), error)  # a patch, or a layer: that is told by fetching the layers
-            self._brought(image, lacks, held, progress)
+            self._transfer(image, layers, held, progress)
             return
         moved = sum(want.size for want in wants) + to_move
         failed = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -108,7 +108,7 @@ class Patching:
         if not bases:
             return []
         try:
-            patches = self._patches(image, bases, {lack.diff_id for lack in large})
+            patches = self._patches(image, bases)
         except Refused as error:
             if error.reason != "missing_blob":
                 log.warning("no patches for %s: %s", image.digest, error)
@@ -202,22 +202,15 @@ class Patching:
                 found[diff_id] = Base(layer[1])
         return found
 
-    def _patches(self, image: Image, bases: Mapping[str, Base], results: Collection[str]) -> list[Patch]:
-        """Return the patches from what is here: those of a bundle, and where these are not enough, the cloud's."""
-        bundled = self._listed(image, self._sources.bundled_artifacts(image.digest), bases)
-        found = [each for each in bundled if self._sources.is_bundled(each.digest)]
-        if {each.result for each in found}.issuperset(results):
-            return found
-        index = self._sources.listing(image.repository, referrers_tag(image.digest), size_max=MANIFEST_BYTES_MAX)
-        useful = [each.digest for each in parse_referrers(index) if each.bases & bases.keys()]
-        return found + self._listed(image, useful, bases)
-
-    def _listed(self, image: Image, artifacts: Sequence[str], bases: Mapping[str, Base]) -> list[Patch]:
+    def _patches(self, image: Image, bases: Mapping[str, Base]) -> list[Patch]:
+        tag = referrers_tag(image.digest)
+        index = self._sources.listing(image.repository, tag, size_max=MANIFEST_BYTES_MAX)
+        useful = [each for each in parse_referrers(index) if each.bases & bases.keys()]
         found: list[Patch] = []
-        for each in artifacts[-ARTIFACTS_MAX:]:
-            data = self._sources.manifest(image.repository, each, size_max=MANIFEST_BYTES_MAX)
-            if digest(data) != each:
-                raise Refused("wrong_bytes", f"the registry has other bytes under {each}")
+        for each in useful[-ARTIFACTS_MAX:]:
+            data = self._sources.manifest(image.repository, each.digest, size_max=MANIFEST_BYTES_MAX)
+            if digest(data) != each.digest:
+                raise Refused("wrong_bytes", f"the registry has other bytes under {each.digest}")
             found += parse_patches(data)
         return [each for each in found if each.base in bases]
 

@@ -46,8 +46,6 @@ class Bundled(Place, Protocol):
 
     def has(self, digest: str) -> bool: ...
 
-    def artifacts(self, image: str) -> Sequence[str]: ...
-
 
 class Sources:
     """The registry and what is nearer. Any thread may use it; `use_mirrors` says which mirrors there are."""
@@ -64,7 +62,7 @@ class Sources:
         self._aside: dict[str, float] = {}
         self._doubted: set[str] = set()  # blobs that came wrong while mirrors were asked
         self._interrupts = 0
-        self._bundle_trouble: Refused | None = None
+        self.bundle_wrong = ""  # a blob that came wrong while a bundle was asked
 
     def use_mirrors(self, urls: Sequence[str]) -> None:
         """Ask these mirrors from now on, in this order."""
@@ -81,7 +79,7 @@ class Sources:
     def use_bundle(self, bundle: Bundled | None) -> None:
         """Ask this one before all others; what waits for the registry's link asks again at once."""
         with self._lock:
-            self._bundle, self._bundle_trouble = bundle, None
+            self._bundle, self.bundle_wrong = bundle, ""
             self._aside.clear()
             self._doubted.clear()
         if bundle is not None:
@@ -96,30 +94,6 @@ class Sources:
         """Return whether a bundle in use has a blob: then it costs no link at all."""
         with self._lock:
             return self._bundle is not None and digest not in self._doubted and self._bundle.has(digest)
-
-    def bundled_artifacts(self, image: str) -> Sequence[str]:
-        """Return the artifacts with patches to an image that a bundle in use has."""
-        with self._lock:
-            return () if self._bundle is None else self._bundle.artifacts(image)
-
-    def bundle_trouble(self) -> Refused | None:
-        """Return why the bundle in use does not do: a damaged blob, or one that is not in it and not to be had."""
-        with self._lock:
-            return self._bundle_trouble
-
-    def unobtainable(self, image: str, blobs: Sequence[str], why: str) -> None:
-        """Learn that an image lacks these blobs, and that the link does not bring what the bundle in use lacks."""
-        with self._lock:
-            absent = [] if self._bundle is None else [blob for blob in blobs if not self._bundle.has(blob)]
-            if not absent or self._bundle_trouble is not None:
-                return
-            patched = bool(self._bundle is not None and self._bundle.artifacts(image))
-            has = "no patch to from a layer that is here" if patched else "neither in it nor here"
-            self._bundle_trouble = Refused(
-                "bundle_incomplete",
-                f"of image {image} the bundle lacks {len(absent)} layers, the first {absent[0]}: {has}; and over the "
-                f"link: {why}. Make it without --delta and --base",
-            )
 
     def listing(self, repository: str, tag: str, *, size_max: int) -> bytes:
         """Return what the registry has under a tag; nobody else can vouch for it."""
@@ -180,9 +154,7 @@ class Sources:
                 self._doubted.clear()
             self._doubted.add(digest)
             if self._bundle is not None:
-                self._bundle_trouble = Refused(
-                    "wrong_bytes", f"the bundle has other bytes under {digest}: it is damaged, copy it again"
-                )
+                self.bundle_wrong = digest
         log.warning("%s came wrong from a bundle or a mirror: it is fetched from the registry", digest)
         return True
 

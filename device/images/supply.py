@@ -108,9 +108,9 @@ class Supply:
         """Have images come from a bundle first; None when it is gone."""
         self.sources.use_bundle(bundle)
 
-    def bundle_trouble(self) -> Refused | None:
-        """Return why the bundle in use does not do, if it does not."""
-        return self.sources.bundle_trouble()
+    def bundle_trouble(self) -> str:
+        """Return which blob of the bundle in use is damaged, or an empty string."""
+        return self.sources.bundle_wrong
 
     def note(self, sections: Sequence[AppSection]) -> None:
         """Learn the images of the apps that are to run."""

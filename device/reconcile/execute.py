@@ -47,6 +47,8 @@ def execute(step: Step, engine: Engine) -> None:
         case Create():
             engine.create(step.container)
         case Start():
+            if step.wanted is not None:
+                engine.lay_ready(step.wanted)
             engine.start(reference(step.container))
         case RunHook():
             _run_hook(step, engine)

@@ -269,7 +269,9 @@ class _AppPlan:
             own = [self._stops[c.id] for c in move.stops if c.id in self._stops]
             before = [*needs, *own, *self._room]
             before += [self._creates[slot]] if slot in self._creates else []
-            last = [self._draft.add(Start(container, move.cause), after=before)]
+            has_secrets = any(file.sealed for file in move.want.files)
+            again = move.want if has_secrets and isinstance(container, Container) else None
+            last = [self._draft.add(Start(container, move.cause, again), after=before)]
         is_running = move.keep is not None and move.keep.state == "running"
         if move.kind == "start" or (is_running and hook_key(move.want) not in self._around.hooked):
             for hook in move.want.spec.post_start:

@@ -46,8 +46,11 @@ class Create:
 
 @dataclass(frozen=True)
 class Start:
+    """`wanted` is given where files of a container that is there may have to be laid ready again."""
+
     container: Either
     cause: str
+    wanted: WantedContainer | None = None
 
 
 @dataclass(frozen=True)

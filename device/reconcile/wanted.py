@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from broker.appspec import AppSpec, Image, Mount, Service
+from broker.appspec import Image, Mount, Service
 from broker.canonical import digest, digest_of
 from broker.host_paths import HostPaths
 from broker.messages import AppSection
 from broker.policy import Policy
+from broker.sealing import about_secret
 from device.engine import labels
 from device.engine.port import (
     BindOrVolume,
@@ -203,7 +204,7 @@ def _container(
         # The folder, not the socket: a restarted server makes a new socket. Read-only: no app may replace it.
         mounts += (BindOrVolume("bind", INTAKE_FOLDER, source=intake.socket_folder, read_only=True),)
     mounts += tuple(mount for fitting in fittings for mount in fitting.mounts)
-    files = _files(section.spec, service)
+    files = _files(section, service)
     identity = digest_of(
         {
             "service": service.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_IN_IT),
@@ -216,7 +217,7 @@ def _container(
         }
         | ({"ports": [port.model_dump(mode="json") for port in service.ports]} if service.ports else {})
         | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})
-        | ({"files": [digest(file.data) for file in files]} if files else {})
+        | ({"files": [_file_identity(section, file) for file in files]} if files else {})
         | ({"attempt": section.attempt} if section.attempt else {})  # another try is another container
     )
     marks = _marks(section, place) | {
@@ -248,13 +249,23 @@ def _container(
     )
 
 
-def _files(spec: AppSpec, service: Service) -> tuple[FileInside, ...]:
-    placed = [(spec.configs[each.source], each) for each in service.configs]
-    placed += [(spec.secrets[each.source], each) for each in service.secrets]
+def _files(section: AppSection, service: Service) -> tuple[FileInside, ...]:
+    placed = [(each, section.spec.configs[each.source].data, "") for each in service.configs]
+    placed += [
+        (each, section.secrets[each.source].sealed, about_secret(section.app, each.source)) for each in service.secrets
+    ]
     return tuple(
-        FileInside(path=each.target, data=file.data, uid=each.uid, gid=each.gid, mode=each.mode)
-        for file, each in placed
+        FileInside(path=each.target, data=data, uid=each.uid, gid=each.gid, mode=each.mode, sealed=sealed)
+        for each, data, sealed in placed
     )
+
+
+def _file_identity(section: AppSection, file: FileInside) -> str:
+    """Return what tells a file from another. Of a secret it is the version: labels must not let values be guessed."""
+    if not file.sealed:
+        return digest(file.data)
+    name = file.sealed.rpartition("/")[2]
+    return f"{name} {section.secrets[name].version}"
 
 
 def asked(service: Service) -> tuple[Asked, ...]:

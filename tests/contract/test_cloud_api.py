@@ -48,6 +48,7 @@ from cloud.registry import RegistryTokens
 from cloud.store import batches, desired, gaps, meta, presence, schema
 from cloud.store.migrate import migrate
 from cloud.throttle import Throttle
+from cloud.vault import Vault
 from tests.harness.databases import database
 
 pytestmark = pytest.mark.usefixtures("database_kind")
@@ -108,6 +109,7 @@ class Cloud:
             founding.found(tx, name="main", user="ann", password=passwords.hash(PASSWORD), system=True, now_ms=1)
         self.keys: Keys = keys.load(folder.keys)
         self.pki = Pki(folder.pki)
+        vault = Vault(self.keys.vault)
         self.enrolled: list[DeviceRef] = []
         self.reported: list[DeviceRef] = []
         self.context = Context(
@@ -115,7 +117,8 @@ class Cloud:
             database=self.database,
             keys=self.keys,
             pki=self.pki,
-            issuer=Issuer(self.keys.desired, era=keys.ERA, store="s-1"),
+            issuer=Issuer(self.keys.desired, vault, era=keys.ERA, store="s-1"),
+            vault=vault,
             images=Images(),
             release_images=Images(),
             registry_tokens=RegistryTokens(pki.load_key(self.pki.key("registry-token"))),
@@ -161,6 +164,9 @@ class User:
 
     def patch(self, path: str, **body: Any) -> Any:
         return self.cloud.client.request("PATCH", path, headers=self.headers, json=body)
+
+    def put(self, path: str, **body: Any) -> Any:
+        return self.cloud.client.request("PUT", path, headers=self.headers, json=body)
 
     def delete(self, path: str) -> Any:
         return self.cloud.client.request("DELETE", path, headers=self.headers)

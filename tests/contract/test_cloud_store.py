@@ -37,11 +37,14 @@ from cloud.store.database import Connection
 from cloud.store.migrate import migrate
 from cloud.store.schema import METADATA
 from cloud.throttle import Throttle
+from cloud.vault import Vault
 from tests.harness.databases import database, put_back, save
 
 pytestmark = pytest.mark.usefixtures("database_kind")
 
-KEYS = Keys(root=Signer(b"r" * 32), desired=Signer(b"d" * 32), command=Signer(b"c" * 32), ingest=b"i" * 32)
+KEYS = Keys(
+    root=Signer(b"r" * 32), desired=Signer(b"d" * 32), command=Signer(b"c" * 32), ingest=b"i" * 32, vault=b"v" * 32
+)
 BOOT = "a" * 32
 STREAM, EPOCH = "app:web", 7
 
@@ -70,7 +73,7 @@ class Cloud:
         self.clock = TestClock()
         self.answers: list[tuple[DeviceRef, bytes]] = []
         self.nudged: list[DeviceRef] = []
-        self.issuer = Issuer(KEYS.desired, era=ERA, store=store)
+        self.issuer = Issuer(KEYS.desired, Vault(KEYS.vault), era=ERA, store=store)
         adopter = Adopter(KEYS.desired_verifier, self.issuer, store=store)
         self.worker = Worker(
             database=self.database,
@@ -365,7 +368,7 @@ def test_what_was_deployed_since_the_restore_is_issued_again_above_the_adopted_o
 
 
 def test_an_envelope_that_we_did_not_sign_changes_nothing(cloud: Cloud, device: Device) -> None:
-    foreign = Issuer(Signer(b"x" * 32), era=ERA, store="s-0")
+    foreign = Issuer(Signer(b"x" * 32), Vault(KEYS.vault), era=ERA, store="s-0")
     with cloud.database.write() as tx:
         row = foreign.issue(tx, device.ref, (), now_ms=1)
         tx.rollback()
@@ -440,7 +443,7 @@ def later_envelope(cloud: Cloud, device: Device, *, generation: int) -> desired.
     with cloud.database.write() as tx:
         known = presence.get(tx, device.ref.device)
         presence.put(tx, dataclasses.replace(known, reported=(ERA, generation - 1)))
-        row = Issuer(KEYS.desired, era=ERA, store="s-0").issue(tx, device.ref, (), now_ms=1)
+        row = Issuer(KEYS.desired, Vault(KEYS.vault), era=ERA, store="s-0").issue(tx, device.ref, (), now_ms=1)
         tx.rollback()
     assert row.generation == generation
     return row

@@ -23,7 +23,7 @@ from compose.errors import BuildFailed, ImageMissing, PushUnauthorized, Registry
 from compose.load import load
 from compose.local_engine import ADDRESS, Engine, Progress, connect
 from compose.project import Project
-from compose.to_appspec import app_spec
+from compose.to_appspec import converted
 from tests.harness.servers import Server, accepts, free_port, program
 
 NAMESPACE = "oaaaaaaaaaaa/abbbbbbbbbbb"
@@ -113,7 +113,7 @@ def test_a_built_image_is_in_the_registry_under_the_digest_that_is_returned(
     assert isinstance(layers, list)
     assert len(layers) == 2
     assert {"build", "push", "done"} == {step.phase for step in steps}
-    assert app_spec(app, images).services["web"].image == images["web"]
+    assert converted(app, images).spec.services["web"].image == images["web"]
 
 
 def test_two_services_with_one_image_are_pushed_once(engine: Engine, registry: str, folder: Path) -> None:

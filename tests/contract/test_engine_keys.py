@@ -5,8 +5,11 @@ The memory engine takes the same, and each refuses by name what it would leave o
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import Any
@@ -19,7 +22,9 @@ from device.engine.connection import libpod_url
 from device.engine.limits import left_out, network_left_out
 from device.engine.listing import UNFINISHED
 from device.engine.port import EngineRefused
+from device.engine.secret_files import filesystem_of
 from device.reconcile.wanted import Wanted, wanted
+from tests.harness.apps import sealed
 from tests.harness.engine_bench import KINDS, REAL, SH, Bench, bench_of
 from tests.harness.engine_keys import (
     APP,
@@ -217,7 +222,7 @@ def with_files(bench: Bench, keys: Keys | None = None) -> Wanted:
     bare = bench.app({"web": keys or {}}, volumes={"data": {}})
     web = bare.section.spec.services["web"].model_dump() | FILES
     spec = AppSpec.model_validate(bare.section.spec.model_dump() | CONTENTS | {"services": {"web": web}})
-    made = bare.section.model_copy(update={"spec": spec})
+    made = bare.section.model_copy(update={"spec": spec, "secrets": {"s": sealed("s", SECRET)}})
     return wanted(made, bench.place)
 
 
@@ -256,10 +261,40 @@ def test_an_app_cannot_change_its_configs_and_secrets(real: Bench) -> None:
 def test_the_files_of_a_container_go_with_it(real: Bench) -> None:
     real.up(with_files(real))
     made = real.only()
-    (folder,) = real.files.iterdir()
-    assert sorted(file.name for file in folder.iterdir()) == ["0", "1"]
+    for place in (real.files, real.secrets):
+        (folder,) = place.iterdir()
+        assert sorted(file.name for file in folder.iterdir()) == ["0"]
     real.engine.remove(made.id)
-    assert list(real.files.iterdir()) == []
+    assert list(real.files.iterdir()) == list(real.secrets.iterdir()) == []
+
+
+def test_a_secret_lies_in_memory_and_the_engine_knows_nothing_of_its_value(real: Bench) -> None:
+    assert real.client is not None
+    real.up(with_files(real))
+    seen = json.dumps(real.client.inspect_container(real.only().id))
+    assert filesystem_of(real.secrets) == "tmpfs"
+    assert [path for path in real.files.rglob("*") if path.is_file() and path.read_bytes() == SECRET] == []
+    assert not any(form in seen for form in (base64.b64encode(SECRET).decode(), sha256(SECRET).hexdigest()))
+
+
+def test_a_container_with_secrets_starts_again_after_a_boot_that_emptied_the_memory(real: Bench) -> None:
+    app = with_files(real)
+    real.up(app)
+    made = real.only()
+    shutil.rmtree(real.secrets)
+    real.engine.lay_ready(app.containers["web"])
+    real.engine.start(made.id)
+    hook = Hook(command=(*SH, "busybox sha256sum /run/secrets/s"), environment={"PATH": "/bin"})
+    assert sha256(SECRET).hexdigest() in real.engine.run_hook(made.id, hook, timeout_s=30).output
+
+
+def test_a_secret_that_was_sealed_to_another_device_is_refused_by_its_name(real: Bench) -> None:
+    app = with_files(real)
+    web = app.containers["web"]
+    files = tuple(replace(file, data=file.data[::-1]) if file.sealed else file for file in web.files)
+    with pytest.raises(EngineRefused, match="/run/secrets/s: aaaaaaaaaaaa/s is not sealed to this key"):
+        real.engine.create(replace(web, files=files))
+    assert real.engine.containers() == ()
 
 
 def test_a_container_with_files_is_seen_as_what_was_wanted(bench: Bench) -> None:

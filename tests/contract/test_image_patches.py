@@ -328,9 +328,6 @@ def test_a_list_of_patches_that_is_none_is_done_without(bench: Bench, index: byt
     class Home:
         has_mirrors = False
 
-        def bundled_artifacts(self, image: str) -> tuple[str, ...]:
-            return ()
-
         def listing(self, repository: str, tag: str, *, size_max: int) -> bytes:
             return index
 

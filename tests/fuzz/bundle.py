@@ -10,11 +10,7 @@ from broker.channels import DESIRED, STATUS, TRUST
 from tests.fuzz.fuzzing import damaged, main
 
 DEVICE = "daaaaaaaaaaa"
-INDEX = Index(
-    made_ms=1,
-    devices=(Entry(org="oaaaaaaaaaaa", device=DEVICE, name="pump", era=1, generation=2),),
-    patches={"sha256:" + "a" * 64: ("sha256:" + "1" * 64,)},
-)
+INDEX = Index(made_ms=1, devices=(Entry(org="oaaaaaaaaaaa", device=DEVICE, name="pump", era=1, generation=2),))
 
 
 def made(*, blobs: int = 2) -> bytes:

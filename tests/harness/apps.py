@@ -10,7 +10,8 @@ from typing import Any
 
 from broker.appspec import AppSpec
 from broker.ids import new_id
-from broker.messages import AppSection
+from broker.messages import AppSection, SealedSecret
+from broker.sealing import Opener, seal
 from device.reconcile.wanted import Place
 from tests.harness.servers import program
 
@@ -31,6 +32,14 @@ def service(name: str = "web", *, digest: str = DIGEST, **keys: Any) -> dict[str
     return {"image": {"repository": f"oaaaaaaaaaaa/aaaaaaaaaaaa/{name}", "digest": digest}} | keys
 
 
+OPENER = Opener(b"k" * 32)  # the key of the devices that tests play
+
+
+def sealed(name: str, value: bytes, *, version: int = 1, app: str = "aaaaaaaaaaaa") -> SealedSecret:
+    """Return a secret as a device with the key of `OPENER` gets it."""
+    return SealedSecret(version=version, sealed=seal(OPENER.public, f"{app}/{name}", value))
+
+
 def section(
     services: Mapping[str, Any],
     *,
@@ -39,8 +48,12 @@ def section(
     in_spec: Mapping[str, Any] | None = None,
     **keys: Any,
 ) -> AppSection:
-    """Return a section with the digest that fits it. `in_spec` are keys of the AppSpec that sections have as well."""
-    top = {key: keys.pop(key) for key in ("networks", "volumes") if key in keys}
+    """Return a section with the digest that fits it. `in_spec` are keys of the AppSpec that sections have as well.
+
+    Secrets that are given are declared.
+    """
+    top: dict[str, Any] = {key: keys.pop(key) for key in ("networks", "volumes") if key in keys}
+    top["secrets"] = {name: {} for name in keys.get("secrets", {})}
     spec = AppSpec.model_validate({"name": name, "services": services} | top | dict(in_spec or {}))
     made = AppSection(instance=instance, name=name, app="aaaaaaaaaaaa", release=spec.digest, spec=spec, **keys)
     return made.model_copy(update={"digest": made.computed_digest()})

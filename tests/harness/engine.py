@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from docker.errors import DockerException, NotFound
 
 from broker.ids import new_id
 from device.engine.docker import DockerEngine
-from tests.harness.apps import busybox_tar
+from device.engine.secret_files import Secrets, folder_in_memory
+from tests.harness.apps import OPENER, busybox_tar
 from tests.harness.servers import Server, accepts, free_port, program
 
 
@@ -72,12 +74,16 @@ def device_engine(url: str | None = None) -> Iterator[DockerEngine]:
     """Yield an engine for a device nobody else has; remove what it made."""
     docker_client(url).close()
     with TemporaryDirectory(prefix="skerry-files-") as files:
-        engine = DockerEngine(device=new_id("d"), url=url, files=Path(files))
+        device = new_id("d")
+        memory = folder_in_memory(device)
+        engine = DockerEngine(device=device, url=url, files=Path(files), secrets=Secrets(OPENER, memory))
         try:
             yield engine
         finally:
             remove_everything(engine)
             engine.close()
+            if memory is not None:
+                shutil.rmtree(memory, ignore_errors=True)
 
 
 def remove_everything(engine: DockerEngine) -> None:

@@ -67,10 +67,17 @@ class Bench:
 
     @property
     def files(self) -> Path:
-        """Where the configs and secrets of this engine's containers lie."""
+        """Where the configs of this engine's containers lie."""
         assert isinstance(self.engine, DockerEngine)
         assert self.engine.files.folder is not None
         return self.engine.files.folder
+
+    @property
+    def secrets(self) -> Path:
+        """Where the opened secrets of this engine's containers lie."""
+        assert isinstance(self.engine, DockerEngine)
+        assert self.engine.secret_files.folder is not None
+        return self.engine.secret_files.folder
 
     def name(self, resource: str) -> str:
         return f"hello.{self.instance}.{resource}"

@@ -325,5 +325,5 @@ FILES: Keys = {
 }
 CONTENTS: Keys = {
     "configs": {"c": {"content": "config\n"}},
-    "secrets": {"s": {"content": "AP8=", "encoding": "base64"}},
+    "secrets": {"s": {}},
 }

@@ -12,7 +12,7 @@ import pytest
 
 from device.engine.port import HookResult
 from device.reconcile.crew import WIDTH
-from tests.harness.apps import HOST, PYTHON
+from tests.harness.apps import HOST, PYTHON, sealed
 from tests.harness.islet import Islet
 
 SH = ["/bin/busybox", "sh", "-c"]
@@ -243,14 +243,14 @@ def test_who_depends_on_a_task_starts_once_it_has_ended_well_and_never_after_it_
 
 def test_a_changed_config_or_secret_replaces_only_who_uses_it(place: Islet) -> None:
     def release(config: str, secret: str) -> Any:
-        files = {"configs": {"c": {"content": config}}, "secrets": {"s": {"content": secret}}}
         return place.release(
             {
                 "alone": {},
                 "open": {"configs": [{"source": "c", "target": "/c"}]},
                 "shut": {"secrets": [{"source": "s", "target": "/run/secrets/s"}]},
             },
-            in_spec=files,
+            in_spec={"configs": {"c": {"content": config}}},
+            secrets={"s": sealed("s", secret.encode(), version=int(secret))},
         )
 
     def changed(to: Any) -> list[str]:
@@ -262,6 +262,7 @@ def test_a_changed_config_or_secret_replaces_only_who_uses_it(place: Islet) -> N
     assert changed(release("2", "1")) == ["open"]
     assert changed(release("2", "2")) == ["shut"]
     assert place.inside("open", "/bin/busybox cat /c") == "2"
+    assert place.inside("shut", "/bin/busybox cat /run/secrets/s") == "2"
 
 
 def test_a_changed_label_replaces_only_the_container_that_has_it(place: Islet) -> None:

@@ -292,8 +292,8 @@ LATER_SPEC = AppSpec.model_validate(
             "lan": {"external": "br-lan"},
         },
         "volumes": {"data": {}, "nas": {"external": "nas"}},
-        "configs": {"buoys": {"content": "red\n"}},
-        "secrets": {"key": {"content": "AP8=", "encoding": "base64"}},
+        "configs": {"buoys": {"content": "red\n"}, "logo": {"content": "AP8=", "encoding": "base64"}},
+        "secrets": {"key": {"version": 7}},
     }
 )
 
@@ -308,13 +308,13 @@ _BARE = messages.AppSection(
     release=SPEC.digest,
     spec=SPEC,
     variables={"MODE": "storm"},
-    secrets={"PASSWORD": b"\x00\xff sealed"},
     settings={"priority": 3},
     attempt=1,
 )
 SECTION = _BARE.model_copy(update={"digest": _BARE.computed_digest()})
 _GRANTED = {"grants": Grants.model_validate(ALLOWED)}
-_LATER = _BARE.model_copy(update={"release": LATER_SPEC.digest, "spec": LATER_SPEC} | _GRANTED)
+_SECRETS = {"secrets": {"key": messages.SealedSecret(version=7, sealed=b"\x00\xff sealed")}}
+_LATER = _BARE.model_copy(update={"release": LATER_SPEC.digest, "spec": LATER_SPEC} | _GRANTED | _SECRETS)
 LATER_SECTION = _LATER.model_copy(update={"digest": _LATER.computed_digest()})
 DESIRED = messages.DesiredState(
     org=DEVICE.org,

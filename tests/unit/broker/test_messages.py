@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from broker.messages import AppSection, Conn, Generation, Status, Sync, Trust
+from broker.appspec import Secret
+from broker.messages import AppSection, Conn, Generation, SealedSecret, Status, Sync, Trust
 from tests.harness.apps import OTHER_DIGEST, section, service
 
 CONN = Conn(boot="0" * 32, count=5)
 OTHER_BOOT = Conn(boot="1" * 32, count=1)
-MADE = section({"web": service()}, variables={"A": "1"}, secrets={"S": b"\xff\x00"}, settings={"k": 1}, attempt=2)
+SECRET = SealedSecret(version=3, sealed=b"\xff\x00")
+MADE = section({"web": service()}, variables={"A": "1"}, secrets={"s": SECRET}, settings={"k": 1}, attempt=2)
 
 
 def test_a_connection_supersedes_itself_and_older_ones_of_its_boot() -> None:
@@ -38,14 +40,13 @@ def test_a_later_era_is_newer_than_any_generation_of_an_earlier_one() -> None:
     [
         {"variables": {"A": "2"}},
         {"variables": {}},
-        {"secrets": {"S": b"\xff\x01"}},
-        {"secrets": {}},
+        {"secrets": {"s": SealedSecret(version=4, sealed=SECRET.sealed)}},
         {"settings": {"k": 2}},
         {"attempt": 3},
         {"name": "other"},
         {"instance": "ibbbbbbbbbbb"},
         {"release": OTHER_DIGEST},
-        {"spec": section({"web": service(digest=OTHER_DIGEST)}).spec},
+        {"spec": section({"web": service(digest=OTHER_DIGEST)}, secrets={"s": SECRET}).spec},
         {"from_the_future": 1},
     ],
     ids=lambda change: next(iter(change)),
@@ -53,6 +54,24 @@ def test_a_later_era_is_newer_than_any_generation_of_an_earlier_one() -> None:
 def test_everything_that_can_make_a_section_good_or_bad_is_in_its_digest(change: dict[str, Any]) -> None:
     changed = AppSection.model_validate(dict(MADE) | change)
     assert changed.computed_digest() != MADE.computed_digest()
+
+
+def test_a_secret_that_is_sealed_anew_leaves_the_digest() -> None:
+    anew = SealedSecret(version=3, sealed=b"for another device")
+    assert MADE.model_copy(update={"secrets": {"s": anew}}).computed_digest() == MADE.digest
+
+
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [({}, {"s": 1}), ({"s": {}}, {}), ({"s": {}, "t": {}}, {"s": 1}), ({"s": {"version": 2}}, {"s": 1})],
+)
+def test_nobody_adds_a_secret_that_is_not_declared_nor_puts_another_in_its_place(
+    declared: dict[str, Any], given: dict[str, int]
+) -> None:
+    spec = MADE.spec.model_copy(update={"secrets": {n: Secret.model_validate(s) for n, s in declared.items()}})
+    secrets = {name: SealedSecret(version=version) for name, version in given.items()}
+    with pytest.raises(ValidationError, match="secrets"):
+        AppSection.model_validate(dict(MADE) | {"spec": spec, "secrets": secrets})
 
 
 def test_a_sections_digest_is_not_part_of_itself_and_stays() -> None:

@@ -20,7 +20,7 @@ def placed(tail: str, *, attempt: int = 0, force: bool = False, **variables: str
     instance = Instance(
         "i" + tail * 11, "o" + "a" * 11, "a" + "a" * 11, "f", SPEC.digest, variables, attempt, settings, {}
     )
-    return Placed(instance, "web", SPEC)
+    return Placed(instance, "web", SPEC, {})
 
 
 def test_the_next_generation_is_above_the_stored_and_the_claimed_one() -> None:

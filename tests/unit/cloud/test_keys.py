@@ -9,7 +9,9 @@ from broker.signing import Signatures, Signer
 from cloud.keys import Keys
 
 ONE, OTHER = DeviceRef("o" + "a" * 11, "d" + "a" * 11), DeviceRef("o" + "a" * 11, "d" + "b" * 11)
-KEYS = Keys(root=Signer(b"r" * 32), desired=Signer(b"d" * 32), command=Signer(b"c" * 32), ingest=b"i" * 32)
+KEYS = Keys(
+    root=Signer(b"r" * 32), desired=Signer(b"d" * 32), command=Signer(b"c" * 32), ingest=b"i" * 32, vault=b"v" * 32
+)
 
 
 def test_each_device_and_each_key_number_has_its_own_key() -> None:

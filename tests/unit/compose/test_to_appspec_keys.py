@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
 
-from broker.appspec import FILE_BYTES_MAX, AppSpec
+from broker.appspec import FILE_BYTES_MAX, Secret
 from compose.errors import Unsupported
 from tests.unit.compose.conftest import Load
 from tests.unit.compose.test_to_appspec import convert, web
@@ -128,12 +126,7 @@ def test_ports_are_not_published_on_the_hosts_own_network_and_that_is_told(load_
     assert made.warnings == ("services.web.ports is ignored: on the host's network every port is the host's own",)
 
 
-def files_of(spec: AppSpec) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    configs = {name: file.data for name, file in spec.configs.items()}
-    return configs, {name: file.data for name, file in spec.secrets.items()}
-
-
-def test_configs_and_secrets_travel_with_their_content(load_text: Load) -> None:
+def test_configs_travel_with_their_content_and_secrets_beside_the_release(load_text: Load) -> None:
     text = """
 services:
   web:
@@ -144,23 +137,29 @@ configs: {inline: {content: "a=${HOST}"}, My.File: {file: ./f}, unused: {externa
 secrets: {env: {environment: KEY}}
 """
     project = load_text(text, files={"f": "file"}, environment={"KEY": "sesame", "HOST": "sea"})
-    spec = convert(project).spec
-    assert files_of(spec) == ({"inline": b"a=sea", "my-file": b"file"}, {"env": b"sesame"})
-    made = spec.services["web"]
+    converted = convert(project)
+    configs = {name: file.data for name, file in converted.spec.configs.items()}
+    assert configs == {"inline": b"a=sea", "my-file": b"file"}
+    assert (converted.spec.secrets, converted.values) == ({"env": Secret()}, {"env": b"sesame"})
+    made = converted.spec.services["web"]
     assert [(c.source, c.target, c.uid, c.gid, c.mode) for c in made.configs] == [
         ("inline", "/inline", 0, 0, 0o444),
         ("my-file", "/etc/f", 5, 6, 0o440),
     ]
     assert [each.target for each in made.secrets] == ["/run/secrets/env", "/run/secrets/other", "/abs"]
-    assert "sesame" not in repr(project) + repr(project.plain())
+    assert "sesame" not in repr(project) + repr(project.plain()) + repr(converted)
+
+
+def test_an_external_secret_is_asked_for_and_has_no_value_here(load_text: Load) -> None:
+    made = convert(load_text("services: {web: {image: x, secrets: [s]}}\nsecrets: {s: {external: true}}"))
+    assert (made.spec.secrets, made.values) == ({"s": Secret()}, {})
 
 
 def test_a_file_that_is_no_text_travels_as_it_is(load_text: Load, folder: object) -> None:
     project = load_text("services: {web: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s}}", files={"s": ""})
     (project.folder / "s").write_bytes(b"\x00\xff")
     project = load_text("services: {web: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./s}}")
-    secret = convert(project).spec.secrets["s"]
-    assert (secret.encoding, secret.content) == ("base64", base64.b64encode(b"\x00\xff").decode())
+    assert convert(project).values == {"s": b"\x00\xff"}
 
 
 @pytest.mark.parametrize(
@@ -168,9 +167,8 @@ def test_a_file_that_is_no_text_travels_as_it_is(load_text: Load, folder: object
     [
         ("{file: ./missing}", "missing cannot be read here"),
         ("{file: .}", "cannot be read here"),
-        ("{file: ./large}", f"{FILE_BYTES_MAX} may travel"),
+        ("{file: ./large}", "the content is 32769 bytes; "),
         ("{environment: NOTHING}", "the variable NOTHING has no value here"),
-        ("{external: true}", "external: is refused: a device has no store of them"),
     ],
 )
 @pytest.mark.parametrize("section", ["configs", "secrets"])
@@ -182,6 +180,12 @@ def test_a_config_or_secret_that_cannot_travel_is_refused(
     with pytest.raises(Unsupported, match=message) as caught:
         convert(project)
     assert caught.value.path.startswith(f"{section}.s")
+
+
+def test_an_external_config_is_refused(load_text: Load) -> None:
+    text = "services: {web: {image: x, configs: [s]}}\nconfigs: {s: {external: true}}"
+    with pytest.raises(Unsupported, match="external: is refused: a device has no store of them"):
+        convert(load_text(text))
 
 
 def test_a_network_may_have_several_subnets_of_both_families(load_text: Load) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from broker.appspec import AppSpec
 from broker.engine_limits import older
+from broker.messages import SealedSecret
 from device.engine.docker_spec import (
     container_options,
     docker_mount,
@@ -24,7 +25,7 @@ from tests.harness.apps import PLACE, section, service
 from tests.wire.examples import LATER_SPEC
 
 BARE = section({"web": service()})
-FULL = wanted(BARE.model_copy(update={"spec": LATER_SPEC}), PLACE)
+FULL = wanted(BARE.model_copy(update={"spec": LATER_SPEC, "secrets": {"key": SealedSecret(version=7)}}), PLACE)
 FRONT = "hello.iaaaaaaaaaaa.front"
 
 

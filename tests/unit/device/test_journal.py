@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.files import StorageUnavailable
+from broker.messages import SealedSecret
 from device import checked_file
 from device.checked_file import CheckedFile
 from device.reconcile.journal import BAD_MAX, Entry, Journal
@@ -118,7 +119,7 @@ def test_services_stopped_by_request_stay_so_under_the_same_section_only(path: P
 
 
 def test_an_app_with_sealed_secrets_is_remembered_as_it_is(path: Path) -> None:
-    sealed = section({"web": service()}, secrets={"PASSWORD": b"\x00\xff\xfe"})
+    sealed = section({"web": service()}, secrets={"password": SealedSecret(version=1, sealed=b"\x00\xff\xfe")})
     loaded(path).note_good(sealed)
     assert loaded(path).of(sealed.instance).good == sealed
 

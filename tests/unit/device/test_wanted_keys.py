@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from broker.appspec import AppSpec
-from device.engine.port import FileInside
+from broker.messages import SealedSecret
+from device.engine.port import FileInside, WantedContainer
 from device.reconcile.wanted import Wanted, wanted
 from tests.harness.apps import PLACE, section, service
 
@@ -45,10 +46,20 @@ def test_a_config_is_a_file_inside_and_its_content_changes_the_identity() -> Non
     assert one.hash == web_hash(web=CONFIG, configs={"c": {"content": "one"}, "other": {"content": "x"}})
 
 
-def test_a_secret_is_a_file_inside() -> None:
-    secret = {"secrets": [{"source": "s", "target": "/run/secrets/s"}]}
-    made = app(web=secret, secrets={"s": {"content": "AP8=", "encoding": "base64"}}).containers["web"]
-    assert made.files == (FileInside("/run/secrets/s", b"\x00\xff"),)
+def with_secret(**given: Any) -> WantedContainer:
+    web = service(secrets=[{"source": "s", "target": "/run/secrets/s"}])
+    return wanted(section({"web": web}, secrets={"s": SealedSecret(**given)}), PLACE).containers["web"]
+
+
+def test_a_secret_is_a_file_inside_that_is_still_sealed() -> None:
+    made = with_secret(version=1, sealed=b"\x00\xff")
+    assert made.files == (FileInside("/run/secrets/s", b"\x00\xff", sealed="aaaaaaaaaaaa/s"),)
+
+
+def test_the_identity_of_a_container_has_the_version_of_a_secret_and_nothing_of_its_value() -> None:
+    one = with_secret(version=1, sealed=b"one")
+    assert one.hash == with_secret(version=1, sealed=b"sealed anew").hash
+    assert one.hash != with_secret(version=2, sealed=b"one").hash
 
 
 def test_networks_are_joined_by_rank_and_then_by_name() -> None:
