@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from broker.appspec import AppSpec
 from broker.messages import AppSection, InstanceStatus
-from broker.policy import Policy
+from broker.policy import Grants, Policy
 from device.engine.port import Engine, restart_text
 from device.reconcile.attempts import Attempts
 from device.reconcile.choose import Aim, aim
@@ -30,6 +30,7 @@ from device.reconcile.wanted import Place, Wanted, wanted
 
 log = logging.getLogger(__name__)
 WAITING_S = 1.0  # while something waits: changes come as events, this is for those that get lost
+JUDGED_MAX = 256  # releases whose judgement by the policy is kept
 LESSONS_MAX = 4  # in one turn: bad, then the one to go back to, and what that has to be told
 
 
@@ -77,6 +78,7 @@ class Apps:
         self._superseded: dict[str, str] = {}
         self._can_set_restart = True
         self._wanted: dict[str, tuple[Place, Wanted]] = {}
+        self._judged: dict[int, tuple[AppSpec, Grants, list[str]]] = {}  # what is kept cannot lose its id to another
 
     # --- between rounds
 
@@ -87,10 +89,19 @@ class Apps:
         """Return where an app shall go. Of what was granted to it, only what the newest section grants counts."""
 
         def objections(spec: AppSpec) -> list[str]:
-            denied = self._policy.objections(spec, section.grants, registry=self._registry)
-            return [*denied, *self._unmet(spec, section)]
+            return [*self._denied(spec, section.grants), *self._unmet(spec, section)]
 
         return aim(section, self._journal.of(section.instance), objections)
+
+    def _denied(self, spec: AppSpec, grants: Grants) -> list[str]:
+        """Return what the owner's policy says against an app; asked once, as most rounds find the same."""
+        kept = self._judged.get(id(spec))
+        if kept is None or kept[0] is not spec or kept[1] != grants:
+            if len(self._judged) >= JUDGED_MAX:
+                self._judged.clear()
+            denied = self._policy.objections(spec, grants, registry=self._registry)
+            kept = self._judged[id(spec)] = (spec, grants, denied)
+        return kept[2]
 
     def is_on_trial(self, instance: str) -> bool:
         return self._journal.of(instance).begun is not None
