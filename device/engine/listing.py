@@ -88,6 +88,19 @@ def details(found: dict[str, Any]) -> Details:
     )
 
 
+CUT_OFF = 255  # the exit code that Docker gives to what ran when the machine went down
+
+
+def cut_off(found: dict[str, Any]) -> bool:
+    """Return whether an inspection by Podman shows a container that ran when the machine went down: after a reboot it
+    has that as one that is only created and yet was started, and as one without an end."""
+    state = found["State"]
+    started, ended = (at_ns(str(state.get(key, ""))) or 0 for key in ("StartedAt", "FinishedAt"))
+    if started <= 0 or state.get("Status") not in ("created", "configured", "exited"):
+        return False
+    return ended <= 0 or (state["Status"] != "exited" and ended < started)
+
+
 def death(event: dict[str, Any]) -> tuple[str, int | None] | None:
     """Return which container an event says has ended, and its exit code."""
     if event.get("Type") != "container" or event.get("Action") not in ("die", "died"):

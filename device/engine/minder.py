@@ -20,7 +20,7 @@ from device.engine.checking import Checking, begin, probed, told
 from device.engine.connection import Connection
 from device.engine.crash_loop import STABLE_S, Loop, hold, is_looping, recovered, resume
 from device.engine.docker_spec import healthcheck_of
-from device.engine.listing import at_ns
+from device.engine.listing import CUT_OFF, at_ns, cut_off
 from device.engine.port import Container, Details, EngineRefused, EngineUnavailable, Health
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class _Minded:
     checking: Checking | None = None
     started: str = ""  # the engine's stamp of the newest start: another one means a new life
     is_running: bool = False
+    was_cut_off: bool = False  # by the end of the machine's time before this one
     stable_at: float | None = None  # when this life has lasted long enough to forgive the restarts before
     loop: Loop = field(default_factory=Loop)
     restarts: int = 0  # by the engine's count
@@ -53,6 +54,7 @@ class _Minded:
         self.name = str(found.get("Name", "")).lstrip("/")
         self.restarts = int(found.get("RestartCount") or 0)
         self.is_running = bool(state.get("Running"))
+        self.was_cut_off = cut_off(found)
         policy = found["HostConfig"].get("RestartPolicy") or {}
         self.retries_max = int(policy.get("MaximumRetryCount") or 0) if policy.get("Name") == "on-failure" else None
         self.retries_max = self.retries_max or None  # 0 is without end
@@ -136,7 +138,7 @@ class Minder:
         with self._lock:
             known = {container.id for container in listed}
             self._minded = {key: minded for key, minded in self._minded.items() if key in known}
-            strange = [c.id for c in listed if c.state != "created" and c.id not in self._minded]
+            strange = [c.id for c in listed if c.id not in self._minded]
         for key in strange:
             self._look(key)
         if strange:
@@ -310,6 +312,8 @@ class Minder:
             return container
         if minded.loop.is_held:
             return replace(container, state="restarting", health="none")
+        if minded.was_cut_off and container.state in ("created", "exited"):
+            return replace(container, state="exited", exit_code=CUT_OFF, was_cut_off=True)
         if container.state == "running" and minded.checking is not None:
             return replace(container, health=minded.checking.health)
         return container

@@ -51,6 +51,7 @@ class Container:
     restart: str = ""  # the restart policy it was made with, as `restart_text` writes it
     joined: str = ""  # the ids of the containers it joins, with commas between
     networks: frozenset[str] | None = None  # the names of those it is on; None where the engine does not tell
+    was_cut_off: bool = False  # the machine went down while it ran, and the engine leaves its policy to others
 
     @property
     def slot(self) -> str:

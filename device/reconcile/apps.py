@@ -250,7 +250,7 @@ class Apps:
 
     def _told(self, case: Case, decision: Decision) -> Turn:
         instance, entry = case.aim.asked.instance, self._journal.of(case.aim.asked.instance)
-        errors = [error for image in decision.lacking if (error := self._fetch_error(image))]
+        errors = [_naming(image, error) for image in decision.lacking if (error := self._fetch_error(image))]
         waits = [reason for image in decision.lacking if (reason := self._fetch_waits(image))]
         attempt = decision.attempt
         status = instance_status(
@@ -290,6 +290,10 @@ class Apps:
             self._crew.begin(instance, todo)
         status = None if section is None else removing_status(section, todo, lock)
         return Turn(instance, status, due_s=None if lock is None else lock.remaining_s)
+
+
+def _naming(image: str, error: str) -> str:
+    return error if image in error else f"image {image}: {error}"
 
 
 def _due_s(case: Case, decision: Decision) -> float | None:

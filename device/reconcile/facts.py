@@ -39,10 +39,17 @@ def switch_of(spec: Service, *, going_back: bool) -> Switch:
     return (spec.rollback if going_back else spec.update) or Switch()
 
 
+def has_ended(container: Container, spec: Service) -> bool:
+    """Return whether a container has ended for good: its policy lets it, and the end was its own or is final anyway."""
+    if container.state != "exited" or spec.restart.policy not in MAY_END:
+        return False
+    return not (container.was_cut_off and spec.restart.policy == "on-failure")  # Docker itself starts such a one again
+
+
 def works(container: Container, spec: Service, run: Run, *, monitor_s: float) -> bool:
     """Return whether a container does what is asked: healthy, steady where nothing checks it, or ended well."""
     if container.state == "exited":
-        return container.exit_code == 0 and spec.restart.policy in MAY_END
+        return container.exit_code == 0 and has_ended(container, spec)
     if container.state != "running":
         return False
     return container.health == "healthy" if container.health != "none" else run.steady_s >= monitor_s
@@ -52,7 +59,7 @@ def has_failed(container: Container, spec: Service) -> bool:
     """Return whether nothing is to be waited for any more."""
     if container.health == "unhealthy":
         return True
-    return container.state == "exited" and container.exit_code != 0 and spec.restart.policy in MAY_END
+    return has_ended(container, spec) and container.exit_code != 0
 
 
 def is_up(container: Container) -> bool:

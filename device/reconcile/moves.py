@@ -12,7 +12,7 @@ from typing import Literal
 
 from broker.appspec import Dependency
 from device.engine.port import Container, WantedContainer, restart_text
-from device.reconcile.facts import MAY_END, UNKNOWN, Run, has_failed, is_up, switch_of, works
+from device.reconcile.facts import UNKNOWN, Run, has_ended, has_failed, is_up, switch_of, works
 from device.reconcile.wanted import Wanted
 
 ALIVE = ("running", "restarting")
@@ -172,7 +172,7 @@ def _decided(
         if run.is_looping:
             return move("wait", RESTS, stops=(keep,), stop_cause=RESTS, is_rest=True)
         return _beside_a_running_one(slot, run, around)
-    if keep is not None and keep.state == "exited" and want.spec.restart.policy in MAY_END and not wants_again:
+    if keep is not None and has_ended(keep, want.spec) and not wants_again:
         return move("ended", stops=slot.alive_olds, stop_cause=slot.replaced)
     alive = tuple(c for c in (keep, *slot.olds) if c is not None and c.state in ALIVE) if wants_again else ()
     hindrance = _hindrance(slot, made, slots, turns, around=around)
@@ -200,6 +200,8 @@ def _why_it_starts(keep: Container | None, wants_again: bool) -> str:
         return "asked to restart"
     if keep is None or keep.state == "created":
         return "created, not yet started"
+    if keep.was_cut_off:
+        return "ended by a reboot, should run"
     return f"ended with code {keep.exit_code}, should run"
 
 

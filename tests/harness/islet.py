@@ -78,6 +78,22 @@ class Islet:
             self.reconciler.run, self.reconciler.fetcher.run, self._watch
         ]  # fmt: skip
         self._threads = [threading.Thread(target=body, args=(self._stopping,), daemon=True) for body in bodies]
+        self._folder = folder
+
+    @contextmanager
+    def after_a_restart(self) -> Iterator[Islet]:
+        """Yield what a worker is that starts where this one has ended: with what is on the disk and in the engine."""
+        self.stop()
+        assert self.engine.files.folder is not None
+        engine = DockerEngine(device=self.engine._device, url=self.url, files=self.engine.files.folder)
+        made = Islet(self._folder, engine, self.images, self.url)
+        made.instance, made._generation = self.instance, self._generation
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+            engine.close()
 
     def start(self) -> None:
         self._hands.start()
@@ -89,6 +105,7 @@ class Islet:
         self._hands.stop()
         self.mailbox.poke()
         self.reconciler.fetcher.poke()
+        self._may_act.set()
         for thread in (*self._threads[:2], *self._hands.threads):
             thread.join(PATIENCE_S)
             assert not thread.is_alive(), f"{thread.name} does not end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from tests.harness.servers import ROOT, Server, program, wait_until
 
 UNPACKED = ROOT / ".skerry" / "servers" / "root" / "usr"
 CAP_SYS_RESOURCE = 24
+RUNTIME_STATE = Path("/run/runc")  # of the containers of every Podman, by their ids
 # Where nobody may raise limits (a small virtual machine, a container), no container with Podman's own ones would start.
 WITHOUT_LIMITS = """#!/bin/sh
 previous=
@@ -33,26 +35,61 @@ exec {runtime} "$@"
 """
 
 
+class OwnPodman:
+    """A Podman service in a folder of its own. Root only, as Podman's networks are."""
+
+    def __init__(self, parent: Path | None = None) -> None:
+        executable = program("podman")
+        self._folder = Path(tempfile.mkdtemp(prefix="skerry-podman-", dir=parent))
+        address = self._folder / "podman.sock"
+        self.url = f"unix://{address}"
+        environment = _configure(self._folder)
+        argv = [executable, "--tmpdir", f"{self._folder}/tmp/libpod", "system", "service", "-t", "0", self.url]
+        log = self._folder / "podman.log"
+        self._server = Server(argv, log=log, ready=lambda: _answers(address), environment=environment)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        """Only the service: containers have monitors of their own and go on."""
+        self._server.kill()
+
+    def cut_power(self) -> None:
+        """End all that runs at once, and forget what lies in memory: mounts, and what Podman knows of this boot."""
+        running = processes_of_containers(self.url)
+        known = [RUNTIME_STATE / container for container in running]
+        self._server.kill()
+        _end_what_is_left(self._folder)
+        for process in running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        _unmount(self._folder)
+        shutil.rmtree(self._folder / "tmp" / "libpod")
+        shutil.rmtree(self._folder / "run")
+        for state in known:
+            shutil.rmtree(state, ignore_errors=True)
+
+    def stop(self) -> None:
+        try:
+            if _answers(self._folder / "podman.sock"):
+                remove_everything(self.url)
+        finally:
+            self._server.stop()
+            _end_what_is_left(self._folder)
+            _unmount(self._folder)
+            shutil.rmtree(self._folder)
+
+
 @contextmanager
 def podman_service(parent: Path | None = None) -> Iterator[str]:
-    """Run `podman system service`, with all it has in `parent`; yield its address. Root only, as its networks are."""
-    executable = program("podman")
-    folder = Path(tempfile.mkdtemp(prefix="skerry-podman-", dir=parent))
-    address = folder / "podman.sock"
-    environment = _configure(folder)
-    argv = [executable, "--tmpdir", str(folder / "tmp" / "libpod"), "system", "service", "-t", "0", f"unix://{address}"]
-    server = Server(argv, log=folder / "podman.log", ready=lambda: _answers(address), environment=environment)
+    """Run `podman system service`, with all it has in `parent`; yield its address."""
+    podman = OwnPodman(parent)
     try:
-        server.start()
-        try:
-            yield f"unix://{address}"
-        finally:
-            _remove_everything(address)
+        podman.start()
+        yield podman.url
     finally:
-        server.stop()
-        _end_what_is_left(folder)
-        _unmount(folder)
-        shutil.rmtree(folder)
+        podman.stop()
 
 
 def _answers(address: Path) -> bool:
@@ -127,15 +164,25 @@ def _runtime(folder: Path) -> str:
     return str(wrapper)
 
 
-def _remove_everything(address: Path) -> None:
-    client = docker.APIClient(f"unix://{address}", version="1.41", timeout=60)
+def remove_everything(url: str) -> None:
+    """Remove every container of an engine that nobody else uses."""
+    client = docker.APIClient(url, version="1.41", timeout=60)
     for container in client.containers(all=True):
         client.stop(container["Id"], timeout=0)
         client.remove_container(container["Id"], force=True)
     for network in client.networks():
-        if network["Name"] not in ("podman", "bridge"):  # its own one, by either name; nothing has been on it
+        if network["Name"] not in ("podman", "bridge", "host", "none"):  # an engine's own; nothing has been on them
             client.remove_network(network["Id"])
     client.close()
+
+
+def processes_of_containers(url: str) -> dict[str, int]:
+    """Return the process of each running container, by its id."""
+    client = docker.APIClient(url, version="1.41", timeout=60)
+    try:
+        return {item["Id"]: client.inspect_container(item["Id"])["State"]["Pid"] for item in client.containers()}
+    finally:
+        client.close()
 
 
 def _end_what_is_left(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from tests.harness.engine import docker_client
 from tests.harness.stage import SETTLED, Stage
 
 
@@ -69,6 +70,26 @@ def test_apps_go_on_while_the_worker_is_stopped_and_a_container_removed_by_hand_
     engine.close()
     stage.until(lambda: stage.show()["online"], "the device is back")
     stage.settle("four")
+
+
+def test_an_image_that_is_removed_while_the_link_is_away_comes_back_from_what_the_device_has_kept(stage: Stage) -> None:
+    greeting = stage.page()
+    stage.device.link.cut()
+    stage.device.process.kill()
+    engine, client = stage.device.engine(), docker_client()
+    gone = engine.observe().containers
+    for container in gone:
+        engine.remove(container.id)
+    for image in {container.image for container in gone}:
+        client.remove_image(image, force=True)
+        assert not engine.has_image(image)
+    stage.device.process.start()
+    stage.until(lambda: stage.device.containers() == SETTLED and stage.page() == greeting, "all of it runs again")
+    assert {container.image for container in engine.observe().containers} == {container.image for container in gone}
+    client.close()
+    engine.close()
+    stage.device.link.restore()
+    stage.settle(greeting)
 
 
 def test_both_redis_servers_killed_lose_nothing(stage: Stage) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from broker.errors import Passing
+from device.engine.port import Progress
 from tests.harness.islet import Islet
 
 SH = ["/bin/busybox", "sh", "-c"]
@@ -18,6 +20,10 @@ def kill(place: Islet, slot: str) -> None:
     """Kill the process of a container, as the kernel does when memory is short."""
     with place.client() as engine:
         os.kill(engine.inspect_container(place.ids()[slot])["State"]["Pid"], signal.SIGKILL)
+
+
+def away(image: str, told: Progress) -> None:
+    raise Passing("the link is away")
 
 
 def test_what_was_stopped_or_removed_by_hand_is_there_again(place: Islet) -> None:
@@ -79,6 +85,25 @@ def test_a_container_that_was_renamed_or_paused_by_hand_is_put_right(place: Isle
         place.until(lambda: place.containers()["web"].name == name, "it has its name again")
         engine.pause(place.ids()["web"])
     place.until(lambda: place.state() == "converged" and "web" in place.containers(), "it goes on")
+
+
+def test_an_image_that_is_removed_while_the_link_is_away_is_named_and_fetched_once_the_link_is_back(
+    place: Islet,
+) -> None:
+    place.settle(place.release({"web": {}}))
+    (network,) = place.engine.resources()[0]
+    pull, place.pull = place.pull, away
+    with place.client() as engine:
+        with place.held_back():
+            engine.remove_container(place.ids()["web"], force=True)
+            engine.remove_image(place.images["one"], force=True)
+        place.until(lambda: place.conditions().get("Fetching") == "fetch_failed", "it says that it cannot be fetched")
+    assert "the link is away" in place.message()
+    assert place.images["one"] in place.message()
+    place.pull = pull
+    place.until(lambda: place.state() == "converged" and "web" in place.containers(), "it runs again")
+    assert "Fetching" not in place.conditions()
+    assert place.engine.resources()[0] == (network,)
 
 
 def test_restart_policies_are_kept(place: Islet) -> None:

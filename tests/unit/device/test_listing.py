@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from device.engine.listing import container, death, details
+from device.engine.listing import container, cut_off, death, details
 
 
 def event(action: str = "die", kind: str = "container", **attributes: str) -> dict[str, Any]:
@@ -51,3 +51,26 @@ def test_a_container_that_is_being_removed_is_neither_to_be_started_nor_gone() -
     # It was listed as ended, so it was started, which is refused: the one in its place came seconds later.
     assert container({"Id": "c0ffee", "State": "removing"}).state == "restarting"
     assert container({"Id": "c0ffee", "State": "dead"}).state == "exited"
+
+
+NEVER, EARLIER, LATER = "0001-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:05.5Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "started", "ended", "expected"),
+    [
+        ("created", NEVER, NEVER, False),  # made, and not started yet
+        ("created", EARLIER, NEVER, True),
+        ("created", LATER, EARLIER, True),  # it had ended before, and ran again
+        ("created", EARLIER, LATER, False),  # it had ended
+        ("exited", EARLIER, NEVER, True),
+        ("exited", EARLIER, LATER, False),
+        ("exited", LATER, EARLIER, False),  # an end is noted a moment before a start that is as short
+        ("running", EARLIER, NEVER, False),
+        ("stopping", EARLIER, NEVER, False),
+    ],
+)
+def test_what_podman_shows_of_a_container_tells_whether_a_reboot_ended_it(
+    status: str, started: str, ended: str, expected: bool
+) -> None:
+    assert cut_off({"State": {"Status": status, "StartedAt": started, "FinishedAt": ended}}) is expected

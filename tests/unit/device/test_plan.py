@@ -392,6 +392,20 @@ def test_a_container_that_ended_and_may_is_left_alone(policy: str, code: int) ->
     assert lines(web, world(web, shown(web, state="exited", exit_code=code))) == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("no", []),
+        ("on-failure", ["start web web-1: ended by a reboot, should run"]),
+        ("unless-stopped", ["start web web-1: ended by a reboot, should run"]),
+    ],
+)
+def test_what_a_reboot_ended_is_started_again_as_its_policy_says(policy: str, expected: list[str]) -> None:
+    web = app({"web": service(restart={"policy": policy})})
+    ended = became(shown(web, state="exited", exit_code=255), was_cut_off=True)
+    assert lines(web, world(web, ended)) == expected
+
+
 def test_a_crash_loop_is_left_to_the_engine() -> None:
     web = app({"web": service(**ALWAYS)})
     assert lines(web, world(web, shown(web, state="restarting", exit_code=1))) == []
