@@ -50,7 +50,6 @@ from device.engine.port import (
 )
 from device.engine.secret_files import Secrets, secret_files
 
-STOP_MARGIN_S = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Docker's words; Podman has the others
 
 
@@ -294,9 +293,12 @@ class DockerEngine:
     def stop(self, container_id: str, *, grace_s: int) -> None:
         with self._connection.acting(), _absent_is_fine():
             self._minder.release(container_id)
+            if self._is_podman:
+                podman.stop(self._connection, container_id, grace_s=grace_s)
+                return
             client = self._connection.client()
             url = client._url("/containers/{0}/stop", container_id)
-            answer = client._post(url, params={"t": grace_s}, timeout=grace_s + STOP_MARGIN_S)
+            answer = client._post(url, params={"t": grace_s}, timeout=grace_s + podman.STOP_MARGIN_S)
             client._raise_for_status(answer)
 
     def remove(self, container_id: str) -> None:

@@ -19,7 +19,8 @@ _STATES: dict[str, State] = {
     "removing": "restarting",  # it may not be started any more, nor its name taken: an event tells when it is gone
     "exited": "exited",
     "dead": "exited",
-    "stopped": "exited",
+    "stopping": "running",
+    "stopped": "restarting",  # by Podman: its process has ended, and whether it is started again is not decided yet
 }
 
 

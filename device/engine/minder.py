@@ -15,18 +15,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.appspec import Healthcheck
-from device.engine import labels
+from device.engine import labels, podman
 from device.engine.checking import Checking, begin, probed, told
 from device.engine.connection import Connection
 from device.engine.crash_loop import STABLE_S, Loop, hold, is_looping, recovered, resume
 from device.engine.docker_spec import healthcheck_of
 from device.engine.listing import CUT_OFF, at_ns, cut_off
-from device.engine.port import Container, Details, EngineRefused, EngineUnavailable, Health
+from device.engine.port import Container, Details, EngineRefused, EngineUnavailable, Health, State
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 3600.0  # nothing to do but what events bring
 RETRY_S = 1.0  # after an engine that did not answer
+DECIDE_S = 10.0  # an end of which Podman has not made anything for so long is one
 SYSTEMD = "/run/systemd/system"
 _HEALTH: dict[str, Health] = {"healthy": "healthy", "unhealthy": "unhealthy"}
 
@@ -41,6 +42,9 @@ class _Minded:
     started: str = ""  # the engine's stamp of the newest start: another one means a new life
     is_running: bool = False
     was_cut_off: bool = False  # by the end of the machine's time before this one
+    exit_code: int | None = None
+    decides_until: float | None = None  # it has ended, and Podman may be about to start it again
+    is_over: bool = False  # it was about to for too long
     stable_at: float | None = None  # when this life has lasted long enough to forgive the restarts before
     loop: Loop = field(default_factory=Loop)
     restarts: int = 0  # by the engine's count
@@ -55,6 +59,10 @@ class _Minded:
         self.restarts = int(found.get("RestartCount") or 0)
         self.is_running = bool(state.get("Running"))
         self.was_cut_off = cut_off(found)
+        self.exit_code = None if self.is_running else int(state.get("ExitCode") or 0)
+        self.is_over = False
+        is_ended = state.get("Status") == "stopped"
+        self.decides_until = now - _age_s(str(state.get("FinishedAt"))) + DECIDE_S if is_ended else None
         policy = found["HostConfig"].get("RestartPolicy") or {}
         self.retries_max = int(policy.get("MaximumRetryCount") or 0) if policy.get("Name") == "on-failure" else None
         self.retries_max = self.retries_max or None  # 0 is without end
@@ -73,7 +81,7 @@ class _Minded:
         if self.loop.resume_at is not None:
             return self.loop.resume_at
         if not self.is_running:
-            return None
+            return None if self.is_over else self.decides_until
         dues = [] if self.stable_at is None else [self.stable_at]
         if self.checking is not None and self.check is not None:
             if self.probe_began is not None and not self.is_late:
@@ -186,6 +194,7 @@ class Minder:
         with self._lock:
             minded = dict(self._minded)
         for key, each in minded.items():
+            self._mind_end(each)
             self._mind_loop(key, each)
             self._mind_health(key, each)
         with self._lock:
@@ -208,6 +217,16 @@ class Minder:
                 minded.loop = Loop(forgiven=int(found.get("RestartCount") or 0))  # nobody saw when these were
             minded.take(found, now=self._monotonic())
 
+    # --- ends
+
+    def _mind_end(self, minded: _Minded) -> None:
+        """Take for over what has ended, and who should make something of that may be dead."""
+        with self._lock:
+            is_over = minded.decides_until is not None and self._monotonic() >= minded.decides_until
+            is_news, minded.is_over = is_over and not minded.is_over, is_over
+        if is_news:
+            self._changed()
+
     # --- crash loops
 
     def _mind_loop(self, key: str, minded: _Minded) -> None:
@@ -227,12 +246,14 @@ class Minder:
     def _hold(self, key: str, minded: _Minded, now: float) -> None:
         try:
             with self._connection.acting():
-                self._connection.client().stop(key, timeout=0)
+                restarts = podman.stop(self._connection, key, grace_s=0)
         except EngineRefused as error:
             log.info("%s is not held back now: %s", key[:12], error)
             return
-        minded.loop = hold(minded.loop, restarts=minded.restarts, retries_max=minded.retries_max, now=now)
-        minded.is_running = False
+        if restarts is None:
+            return  # the next event is another chance
+        minded.loop = hold(minded.loop, restarts=restarts, retries_max=minded.retries_max, now=now)
+        minded.restarts, minded.is_running, minded.decides_until = restarts, False, None
         self._changed()
 
     def _resume(self, key: str, minded: _Minded, now: float) -> None:
@@ -312,6 +333,9 @@ class Minder:
             return container
         if minded.loop.is_held:
             return replace(container, state="restarting", health="none")
+        if container.state == "restarting":
+            state: State = "exited" if minded.is_over else "restarting"
+            return replace(container, state=state, exit_code=minded.exit_code)
         if minded.was_cut_off and container.state in ("created", "exited"):
             return replace(container, state="exited", exit_code=CUT_OFF, was_cut_off=True)
         if container.state == "running" and minded.checking is not None:

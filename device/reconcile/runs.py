@@ -65,8 +65,10 @@ class Runs:
     def _inspected(self, known: _Known, container: Container, details: Details | None, now: float) -> None:
         before = known.details
         is_new_run = details is not None and before is not None and before.started_at_ms != details.started_at_ms
-        fell = before is not None and details is not None and details.restarts > before.restarts
-        fell = fell or (container.state == "restarting" and known.state == "running")
+        if before is not None and details is not None:
+            fell = details.restarts > before.restarts  # Podman counts a restart only when it is done: not twice
+        else:
+            fell = container.state == "restarting" and known.state == "running"
         if container.state == "running" and (known.state != "running" or is_new_run):
             known.since = now
         if fell:

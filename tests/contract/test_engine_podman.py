@@ -79,9 +79,14 @@ def test_another_worker_finds_the_health_of_what_runs_already(on_podman: Bench) 
     later.close()
 
 
+def is_held(bench: Bench) -> bool:
+    """Return whether a container is shown as restarting that Podman itself has done with."""
+    return bench.only().state == "restarting" and bench.seen()["State"]["Status"] == "exited"
+
+
 def test_a_crash_loop_rests_between_its_restarts_and_tells_all_of_them(on_podman: Bench) -> None:
     made = on_podman.run(command=[*SH, "exit 3"], restart={"policy": "always"})
-    wait_until(lambda: on_podman.only().state == "restarting", what="it is held back")
+    wait_until(lambda: is_held(on_podman), what="it is held back")
     wait_until(
         lambda: (on_podman.only().exit_code, on_podman.engine.details(made.id).exit_code) == (3, 3),
         what="its exit code is told while it is",  # it may just be running again for a moment
@@ -89,14 +94,14 @@ def test_a_crash_loop_rests_between_its_restarts_and_tells_all_of_them(on_podman
     held = on_podman.engine.details(made.id)
     assert held.restarts >= 3
     wait_until(lambda: on_podman.engine.details(made.id).restarts > held.restarts, what="it was started again")
-    wait_until(lambda: on_podman.only().state == "restarting", what="it is held back again")
+    wait_until(lambda: is_held(on_podman), what="it is held back again")
     count = on_podman.engine.details(made.id).restarts
     assert count < held.restarts + 5  # and not as often as Podman could
 
 
 def test_a_container_that_is_held_back_is_stopped_and_removed_like_any_other(on_podman: Bench) -> None:
     made = on_podman.run(command=[*SH, "exit 3"], restart={"policy": "always"})
-    wait_until(lambda: on_podman.only().state == "restarting", what="it is held back")
+    wait_until(lambda: is_held(on_podman), what="it is held back")
     on_podman.engine.stop(made.id, grace_s=1)
     assert on_podman.only().state == "exited"
     on_podman.engine.remove(made.id)
@@ -143,3 +148,28 @@ def test_the_bridge_of_a_network_keeps_its_hardware_address_when_a_container_lea
     for service in ("a", "b", "c"):
         on_podman.engine.remove(containers[service])
         assert (bridge / "address").read_text() == address
+
+
+def test_a_task_that_is_tried_again_is_not_shown_as_ended_before_its_last_try(on_podman: Bench) -> None:
+    script = "/bin/busybox sleep 0.2; exit 4"
+    made = on_podman.run(command=[*SH, script], restart={"policy": "on-failure", "retries": 2})
+    shown: list[tuple[str, int | None]] = []
+
+    def has_ended() -> bool:
+        one = on_podman.only()
+        shown.append((one.state, one.exit_code))
+        return one.state == "exited"
+
+    wait_until(has_ended, what="it has ended")
+    assert on_podman.engine.details(made.id).restarts == 2
+    assert shown[-1] == ("exited", 4)
+    assert {state for state, _ in shown} <= {"running", "restarting", "exited"}
+
+
+def test_what_is_stopped_between_two_tries_is_not_started_again_by_podman(on_podman: Bench) -> None:
+    made = on_podman.run(command=[*SH, "exit 3"], restart={"policy": "always"})
+    on_podman.engine.stop(made.id, grace_s=1)
+    stopped = on_podman.seen()
+    assert stopped["State"]["Status"] == "exited"
+    on_podman.engine.stop(made.id, grace_s=1)
+    assert on_podman.seen()["RestartCount"] == stopped["RestartCount"]
