@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +39,20 @@ class RegistryTokens:
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self._key = key
         self._kid = key_name(pki.spki(key.public_key()))
+        self._lock = threading.Lock()
+        self._pushes_at_s: int | None = None  # when the right to push was given last
+        self._are_pushes_held = False
 
     def sign(self, subject: str, grants: tuple[Grant, ...], *, now_s: int, life_s: int) -> str:
-        """Return a token for exactly these grants; none is a token that opens nothing."""
+        """Return a token for exactly these grants; none is a token that opens nothing.
+
+        Raises `Passing` for one that may push, while pushes are held.
+        """
+        if any("push" in grant.actions for grant in grants):
+            with self._lock:
+                if self._are_pushes_held:
+                    raise Passing("the registry is being cleared up for a moment: push again in a minute")
+                self._pushes_at_s = now_s
         access = [{"type": "repository", "name": grant.repository, "actions": list(grant.actions)} for grant in grants]
         claims = {
             "iss": ISSUER,
@@ -53,6 +65,21 @@ class RegistryTokens:
             "access": access,
         }
         return jwt.encode(claims, self._key, "ES256", headers={"kid": self._kid})
+
+    def hold_pushes(self, *, now_s: int, quiet_s: int) -> bool:
+        """Let nobody push from now on; return whether nobody could since `quiet_s`, else nothing is held.
+
+        What an earlier life of this process has given is not known, so the first question counts as a push.
+        """
+        with self._lock:
+            if self._pushes_at_s is None:
+                self._pushes_at_s = now_s
+            self._are_pushes_held = now_s - self._pushes_at_s >= quiet_s
+            return self._are_pushes_held
+
+    def let_push(self) -> None:
+        with self._lock:
+            self._are_pushes_held = False
 
     def seconds_left(self, token: str, *, now_s: int) -> int:
         """Return how long one of our own tokens still opens what it opens; refuse any other."""

@@ -20,6 +20,7 @@ from cloud import incarnation, keys, pki, ready, registry, servers
 from cloud.adoption import Adopter
 from cloud.api.app import create_app
 from cloud.api.context import Context, Notices
+from cloud.collector import Collector
 from cloud.config import Settings, database_of
 from cloud.courier import Courier
 from cloud.dispatcher import Dispatcher
@@ -135,7 +136,13 @@ def _ground(settings: Settings, household: Household, clock: Clock) -> _Ground:
     tokens = registry.RegistryTokens(pki.load_key(authorities.key("registry-token")))
     images = registry.Registry(settings, tokens, servers_ca=authorities.certificate("servers"))
     broker = household.child(servers.broker_program(settings, authorities))
-    household.child(servers.registry_program(settings, authorities, images.answers))
+    collector = Collector(database, tokens, folder.registry, clock=clock)
+    program = servers.registry_program(settings, authorities, images.answers, collector)
+    registry_child = household.child(program)
+    household.thread(
+        "collector",
+        lambda stopping: collector.run(lambda: registry_child.signal(signal.SIGTERM), stopping),
+    )
     vault = Vault(own.vault)
     return _Ground(
         settings=settings,

@@ -16,6 +16,7 @@ from broker.files import write_durably
 from broker.mosquitto import BrokerFiles, acl_text, config_text
 from broker.transport import Endpoint
 from cloud import registry
+from cloud.collector import Collector
 from cloud.config import Settings
 from cloud.pki import Pki
 
@@ -59,7 +60,7 @@ def broker_program(settings: Settings, pki: Pki) -> Program:
     )
 
 
-def registry_program(settings: Settings, pki: Pki, answers: Callable[[], bool]) -> Program:
+def registry_program(settings: Settings, pki: Pki, answers: Callable[[], bool], collector: Collector) -> Program:
     """Return docker-registry, its configuration written."""
     program = _found("docker-registry")
     config = settings.folder.registry / "config.yml"
@@ -75,6 +76,8 @@ def registry_program(settings: Settings, pki: Pki, answers: Callable[[], bool]) 
         argv=(program, "serve", str(config)),
         log_path=settings.folder.logs / "registry.log",
         ready=answers,
+        before_start=collector.before_start,
+        on_up=collector.on_up,
     )
 
 
