@@ -11,6 +11,7 @@ from broker.appspec import AppSpec
 from broker.messages import AppSection, InstanceStatus
 from broker.policy import Grants, Policy
 from device.engine.port import Engine, restart_text
+from device.reconcile.asked import Trouble
 from device.reconcile.attempts import Attempts
 from device.reconcile.choose import Aim, aim
 from device.reconcile.crew import Crew, Spawn
@@ -105,6 +106,10 @@ class Apps:
 
     def is_on_trial(self, instance: str) -> bool:
         return self._journal.of(instance).begun is not None
+
+    def trouble(self, instance: str) -> Trouble:
+        attempt = self._attempts.newest(instance)
+        return Trouble() if attempt is None else Trouble(attempt.failures, attempt.error)
 
     def excuse(self, seconds: float) -> None:
         self._attempts.excuse(seconds)

@@ -24,7 +24,7 @@ from device.reconcile.fetch import Fetcher
 from device.reconcile.journal import Journal
 from device.reconcile.lock import HeldLock, Locks
 from device.reconcile.look import Looks
-from device.reconcile.requests import Answer, Prune, Request, Requests, Resync, Unlock
+from device.reconcile.requests import Answer, Prune, Request, Requests, Restart, Resync, Start, Stop, Unlock
 from device.reconcile.wanted import Place, Wanted
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,7 @@ class Reconciler:
         for instance in sections:
             self._asked.forget_done(instance, snapshot.runs)
         self._answer_requests(sections, snapshot)
+        late_s = self._settle_restarts(sections, snapshot)
         turns = [self._apps.turn(aim, snapshot, place) for aim in aims]
         gone = [self._apps.remove(name, snapshot) for name in _unwanted(snapshot, sections)]
         self._apps.forget_others(frozenset(sections), frozenset(turn.instance for turn in gone))
@@ -161,7 +162,7 @@ class Reconciler:
         statuses = [turn.status for turn in (*turns, *gone) if turn.status is not None]
         wiped = not gone and self._wiped(desired, snapshot.observed.volumes)
         self.report(Report(desired, tuple(statuses), wiped=wiped))
-        due = [turn.due_s for turn in (*turns, *gone) if turn.due_s is not None]
+        due = [due_s for due_s in (late_s, *(turn.due_s for turn in (*turns, *gone))) if due_s is not None]
         return max(NO_WAIT_S, min([*due, RESYNC_S]))
 
     def _wiped(self, desired: DesiredState, volumes: frozenset[str]) -> bool:
@@ -202,10 +203,32 @@ class Reconciler:
     def _answer_requests(self, sections: dict[str, AppSection], snapshot: Snapshot) -> None:
         while self._pending:
             request, answer = self._pending[0]
-            answer(*self._carried_out(request, sections, snapshot))
+            if isinstance(request, Restart):
+                self._asked.restart(
+                    request,
+                    answer,
+                    sections.get(request.instance),
+                    snapshot.observed.containers,
+                    snapshot.runs,
+                    trouble=self._apps.trouble(request.instance),
+                    now=snapshot.now,
+                )
+            else:
+                answer(*self._carried_out(request, sections, snapshot))
             self._pending.pop(0)
 
-    def _carried_out(self, request: Request, sections: dict[str, AppSection], snapshot: Snapshot) -> tuple[bool, str]:
+    def _settle_restarts(self, sections: dict[str, AppSection], snapshot: Snapshot) -> float | None:
+        return self._asked.settle(
+            sections,
+            snapshot.observed.containers,
+            snapshot.runs,
+            troubles={instance: self._apps.trouble(instance) for instance in sections},
+            now=snapshot.now,
+        )
+
+    def _carried_out(
+        self, request: Stop | Start | Unlock | Resync | Prune, sections: dict[str, AppSection], snapshot: Snapshot
+    ) -> tuple[bool, str]:
         match request:
             case Resync():
                 self._looks.changed()

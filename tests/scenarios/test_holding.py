@@ -129,9 +129,25 @@ def test_a_service_stopped_by_request_stays_so_until_it_is_started(place: Islet)
     place.until(lambda: not place.containers(), "it is stopped")
     place.ask(Start(app.instance))
     place.until(lambda: place.ids() == before, "it runs again")
-    place.ask(Restart(app.instance, "web"))
-    place.until(lambda: place.state() == "converged", "it was restarted")
-    assert place.ids() == before
+
+
+def test_a_restart_is_answered_once_it_runs_again(place: Islet) -> None:
+    def starts() -> dict[str, int | None]:
+        return {slot: place.engine.details(container).started_at_ms for slot, container in place.ids().items()}
+
+    app = place.release({"web": {}, "db": {}})
+    place.settle(app)
+    before, ids = starts(), place.ids()
+    answers: list[tuple[bool, str]] = []
+    with place.held_back():
+        place.reconciler.ask(Restart(app.instance, "web"), lambda ok, message: answers.append((ok, message)))
+        place.until(lambda: place.state() == "updating", "it is written down")
+        assert answers == []
+    place.until(lambda: answers, "it is answered")
+    assert answers == [(True, "1 container runs again")]
+    after = starts()
+    assert [slot for slot in sorted(before) if after[slot] != before[slot]] == ["web"]
+    assert place.ids() == ids
 
 
 def test_an_app_that_the_owner_refuses_leaves_no_trace_and_others_go_on(place: Islet) -> None:

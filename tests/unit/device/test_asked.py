@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
+from device.engine.port import EngineRefused
+from device.reconcile.asked import RESTART_S, Restarting, Trouble, came_of
+from device.reconcile.facts import Run
 from device.reconcile.lock import HeldLock
 from device.reconcile.requests import Request, Restart, Resync, Start, Stop, Unlock
 from tests.harness.apps import OTHER_DIGEST, section, service
 from tests.unit.device.stages import INSTANCE, Stage, release
-from tests.unit.device.worlds import NEW_IMAGE
+from tests.unit.device.worlds import NEW_IMAGE, app, became, shown
 
 ALWAYS: dict[str, Any] = {"restart": {"policy": "always"}}
 ONE = release()
 TWO = release(digest=OTHER_DIGEST)
+ILL = {"condition": "service_healthy"}
 
 
 @pytest.fixture
@@ -44,10 +48,123 @@ def test_a_service_is_restarted_and_nothing_else_is_touched(stage: Stage) -> Non
     stage.want(pair())
     stage.settle()
     stage.lived()
-    assert ask(stage, Restart(INSTANCE, "web")) == "yes: 1 containers are started anew"
+    assert ask(stage, Restart(INSTANCE, "web")) == "yes: 1 container runs again"
     assert stage.lived() == ["stop", "start"]
     assert stage.settle() == ["hello converged"]
     assert stage.lived() == []
+
+
+def test_a_restart_is_answered_when_it_has_come_about_and_not_before(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+    answers: list[str] = []
+    seen: list[tuple[str, list[str]]] = []
+    stage.reconciler.ask(Restart(INSTANCE), lambda ok, message: answers.append(message))
+    for call in ("stop", "start"):
+        real = getattr(stage.engine, call)
+
+        def told(*args: Any, real: Any = real, call: str = call, **keys: Any) -> None:
+            seen.append((call, list(answers)))
+            real(*args, **keys)
+
+        setattr(stage.engine, call, told)
+    stage.turns(3)
+    assert seen == [("stop", []), ("start", [])]
+    assert answers == ["1 container runs again"]
+
+
+def test_a_restart_that_the_engine_refuses_is_answered_with_its_reason(stage: Stage) -> None:
+    stage.want(ONE)
+    stage.settle()
+
+    def refused(container_id: str) -> None:
+        raise EngineRefused("engine_refused", "port 80 is already allocated")
+
+    stage.engine.start = refused  # type: ignore[method-assign]
+    told = ask(stage, Restart(INSTANCE))
+    assert told.startswith("no: start web ")
+    assert told.endswith(": asked to restart: port 80 is already allocated")
+
+
+def test_a_restart_that_waits_for_what_does_not_come_is_answered_after_a_while(stage: Stage) -> None:
+    checked = {"healthcheck": {"test": ["CMD", "true"]}} | ALWAYS
+    stage.want(section({"db": service("web", **checked), "web": service(depends_on={"db": ILL}, **ALWAYS)}))
+    stage.settle()
+    stage.engine.become("db", "running", "healthy")
+    stage.settle()
+    stage.engine.become("db", "running", "unhealthy")
+    answers: list[str] = []
+    stage.reconciler.ask(Restart(INSTANCE, "web"), lambda ok, message: answers.append(f"{ok}: {message}"))
+    stage.turns(3)
+    assert answers == []
+    assert stage.mailbox.waits[-1] <= RESTART_S + 10.0
+    stage.clock.sleep(RESTART_S + 10.0)
+    stage.turns(1)
+    assert answers == ["False: web does not run again after 55 s"]
+
+
+NOW, BEFORE = 5_000, 4_000
+RESTARTED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[bool, str] | None]] = [
+    ("it has not begun", {}, {"started_at_ms": BEFORE}, None),
+    ("it runs again", {}, {}, (True, "1 container runs again")),
+    ("it is between two runs", {"state": "restarting", "exit_code": 1}, {}, None),
+    ("it fell and is started again", {"state": "exited", "exit_code": 1}, {}, None),
+    (
+        "it has done its work",
+        {"state": "exited", "exit_code": 0, "service": "task"},
+        {},
+        (True, "1 container runs again"),
+    ),
+    (
+        "its work failed",
+        {"state": "exited", "exit_code": 3, "service": "task"},
+        {},
+        (False, "task was started and ended with code 3"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "run", "expected"), [row[1:] for row in RESTARTED], ids=[r[0] for r in RESTARTED])
+def test_what_became_of_a_restart(changes: dict[str, Any], run: dict[str, Any], expected: Any) -> None:
+    both = app({"web": service(**ALWAYS), "task": service("task", restart={"policy": "no"})})
+    container = became(shown(both), **changes)
+    told = came_of(
+        Restarting(INSTANCE, {container.id: BEFORE}, since=0.0, patience_s=60.0, failures=0),
+        both.section,
+        {container.id: container},
+        {container.id: Run(**{"started_at_ms": NOW} | run)},
+        trouble=Trouble(),
+        stopped=frozenset(),
+        now=10.0,
+    )
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"section": None}, (False, "the app is not wanted on this device any more")),
+        ({"containers": {}}, (False, "0 containers run again; 1 made way for others")),
+        ({"stopped": frozenset({"web"})}, (False, "web was stopped by request meanwhile")),
+        ({"trouble": Trouble(1, "start web: no")}, (False, "start web: no")),
+        ({"now": 60.0}, (False, "web does not run again after 60 s")),
+    ],
+    ids=["another wish", "another container", "a stop", "a failed step", "nothing"],
+)
+def test_what_can_come_between_a_restart_and_its_end(changes: dict[str, Any], expected: Any) -> None:
+    web = app({"web": service(**ALWAYS)})
+    container = shown(web)
+    usual: dict[str, Any] = {
+        "section": web.section,
+        "containers": {container.id: container},
+        "runs": {container.id: Run(started_at_ms=BEFORE)},
+        "trouble": Trouble(),
+        "stopped": frozenset(),
+        "now": 10.0,
+    }
+    made = Restarting(INSTANCE, {container.id: BEFORE}, since=0.0, patience_s=60.0, failures=0)
+    keys = usual | changes
+    assert came_of(made, keys.pop("section"), keys.pop("containers"), keys.pop("runs"), **keys) == expected
 
 
 def test_what_hangs_on_a_restarted_service_is_restarted_with_it(stage: Stage) -> None:
