@@ -363,7 +363,7 @@ class Status(Message):
 
 
 class Progress(Message):
-    """How far a transfer is. Never repeated: the next one is better."""
+    """How far a transfer is, and how many bytes patches save in it. Never repeated: the next one is better."""
 
     conn: Conn
     n: Count
@@ -371,6 +371,7 @@ class Progress(Message):
     phase: str
     done: Count
     total: Count
+    saved: Count = 0
 
 
 class Gap(Part):

@@ -46,9 +46,10 @@ def planned(
     found = _bytes(spec, known, layers_of, patches)
     services = _services(spec, known.running, other_variables=other_variables)
     free = known.disk_free_bytes
+    to_move = found.layers if found.delta is None else found.delta
     return {
         "bytes": {"present": found.present, "layers": found.layers, "delta": found.delta},
-        "seconds": None if not known.rate_bytes_s else -(-found.layers // known.rate_bytes_s),
+        "seconds": None if not known.rate_bytes_s else -(-to_move // known.rate_bytes_s),
         "rate_bytes_s": known.rate_bytes_s,
         "disk_free_bytes": free,
         "disk_after_bytes": None if free is None else free - found.layers - found.unpacked,

@@ -96,7 +96,7 @@ class Reporter:
             is_urgent=True,
         )
 
-    def progress(self, instance: str, done: int, total: int) -> None:
+    def progress(self, instance: str, done: int, total: int, *, saved: int = 0) -> None:
         """Tell how far a pull is; dropped when one was told within the last second."""
         now = self._clock.monotonic()
         if now - self._progress_at < PROGRESS_EVERY_S:
@@ -104,7 +104,9 @@ class Reporter:
         self._progress_at = now
         self._uplink.send(
             PROGRESS,
-            lambda conn, n: Progress(conn=conn, n=n, instance=instance, phase="pull", done=done, total=total),
+            lambda conn, n: Progress(
+                conn=conn, n=n, instance=instance, phase="pull", done=done, total=total, saved=saved
+            ),
         )
 
     def link_up(self) -> None:

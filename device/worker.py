@@ -250,7 +250,7 @@ class Worker:
             prune=self.images.prune,
             wipe=self._wipe,
             report=self._report,
-            progress=self.reporter.progress,
+            progress=self._progress,
             observed=self.surroundings.observed,
             spawn=self.hands.spawn,
             unmet=self.platform.objections,
@@ -426,6 +426,9 @@ class Worker:
         if held is not None and (sync.desired is None or sync.desired.order < held.generation.order):
             era, generation = held.generation.order
             self.replies.add(f"accepted-{era}-{generation}", about="accepted", ok=True, envelope=held.sealed)
+
+    def _progress(self, instance: str, done: int, total: int) -> None:
+        self.reporter.progress(instance, done, total, saved=self.images.patched.saving_bytes)
 
     def _report(self, report: Report) -> None:
         self._reported = report

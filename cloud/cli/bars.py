@@ -28,10 +28,11 @@ LABEL_CHARS = 40
 
 @dataclass(frozen=True)
 class Moved:
-    """How far a device's transfer is, in bytes."""
+    """How far a device's transfer is, in bytes, and how many more it would be without patches."""
 
     done: int
     total: int
+    saved: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def drawn(shown: Sequence[Row], summary: str) -> RenderableType:
             total=moved.total if moved else None, completed=moved.done if moved else 0, width=BAR_CHARS, pulse=not moved
         )
         figures = f"{size(moved.done)} of {size(moved.total)}" if moved else ""
+        figures += f", {size(moved.saved)} saved by patches" if moved and moved.saved else ""
         grid.add_row(Text(row.label), bar, Text(f"{figures}  {row.state}".strip()))
     return Group(grid, Text(summary)) if shown else Text(summary)
 
@@ -131,8 +133,8 @@ def follow_transfers(client: Client, instance: str, moved: Callable[[str, Moved]
             if over.is_set():
                 return
             told = event.document() if event.type == "progress" else {}
-            done, total = told.get("done"), told.get("total")
+            done, total, saved = told.get("done"), told.get("total"), told.get("saved")
             if told.get("instance") == instance and isinstance(done, int) and isinstance(total, int):
-                moved(str(told.get("device")), Moved(done, total))
+                moved(str(told.get("device")), Moved(done, total, saved if isinstance(saved, int) else 0))
     except SkerryError:
         return  # bars without figures: the states come another way

@@ -17,5 +17,6 @@ class ProgressHandler:
             "phase": message.phase,
             "done": message.done,
             "total": message.total,
+            "saved": message.saved,
         }
         turn.seen.append(Seen(device, "progress", shown))

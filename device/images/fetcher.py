@@ -228,6 +228,7 @@ class Fetcher:
         to_move = sum(lack.missing_bytes for lack in whole)
         to_store = to_move + sum(each.room_bytes for each in chosen.values())
         self._make_room(Need(to_move=to_move, to_store=to_store, to_unpack=unpacked_bytes))
+        self.patching.saving_bytes = sum(each.lack.missing_bytes - each.patch.size for each in chosen.values())
         if not lacks:
             return
         self._moving = frozenset(each.patch.digest for each in chosen.values())
@@ -249,6 +250,7 @@ class Fetcher:
             each.lack for each in chosen.values() if not self.patching.applied(each, lambda: progress(moved, moved))
         ]
         if failed:
+            self.patching.saving_bytes = 0
             to_move = sum(lack.missing_bytes for lack in failed)
             self._make_room(Need(to_move=to_move, to_store=to_move, to_unpack=unpacked_bytes))
             Transfer(self._sources, self._store, _wants(image, failed)).run(progress)

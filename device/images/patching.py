@@ -95,6 +95,7 @@ class Patching:
         self._useless: set[str] = set()  # patches that failed in this life
         self._unsynced: list[tuple[str, str]] = []  # a layer that a patch made, and the patch
         self.saved_bytes = 0
+        self.saving_bytes = 0  # in the transfer under way, or the last one
         self.whole_bytes = 0
         self.failed = ""
 

@@ -449,7 +449,7 @@ LATER_STATUS = STATUS.model_copy(
     }
 )
 
-PROGRESS = messages.Progress(conn=CONN, n=4, instance=SECTION.instance, phase="pull", done=10, total=200)
+PROGRESS = messages.Progress(conn=CONN, n=4, instance=SECTION.instance, phase="pull", done=10, total=200, saved=4000)
 BATCH = messages.Batch(
     conn=CONN,
     n=6,

@@ -44,9 +44,11 @@ def test_no_more_rows_than_a_screen_has_and_the_rest_is_counted() -> None:
 
 
 def test_a_row_has_name_bar_bytes_and_state() -> None:
-    shown, summary = rows([target("pump-1")], {"pump-1": Moved(3 << 20, 12 << 20)})
+    shown, summary = rows([target("pump-1")], {"pump-1": Moved(3 << 20, 12 << 20, saved=5 << 20)})
     line, last = text_of(shown, summary).splitlines()
-    assert line.split() == ["pump-1", "━" * 7 + "╸", "3.0", "MiB", "of", "12.0", "MiB", "updating", "Fetching"]
+    name, bar, *words = line.split()
+    assert (name, bar) == ("pump-1", "━" * 7 + "╸")
+    assert " ".join(words) == "3.0 MiB of 12.0 MiB, 5.0 MiB saved by patches updating Fetching"
     assert last.strip() == "0 of 1 converged"
 
 
@@ -59,7 +61,7 @@ def test_names_of_devices_do_nothing_to_the_terminal() -> None:
 def test_the_figures_are_those_that_the_feed_tells_of_this_app() -> None:
     told = [
         {"device": "a", "instance": "other", "done": 9, "total": 9},
-        {"device": "a", "instance": "mine", "done": 5, "total": 10},
+        {"device": "a", "instance": "mine", "done": 5, "total": 10, "saved": 7},
         {"device": "b", "instance": "mine", "done": "many", "total": None},
     ]
     feed = "".join(f"event: progress\ndata: {json.dumps(one)}\n\n" for one in told)
@@ -70,5 +72,5 @@ def test_the_figures_are_those_that_the_feed_tells_of_this_app() -> None:
     client = Client("https://cloud:1", transport=httpx.MockTransport(lambda request: answers.pop(0)))
     over, seen = threading.Event(), list[tuple[str, Moved]]()
     follow_transfers(client, "mine", lambda device, moved: seen.append((device, moved)), over)
-    assert seen == [("a", Moved(5, 10))]
+    assert seen == [("a", Moved(5, 10, 7))]
     assert answers == []

@@ -57,6 +57,13 @@ def test_time_is_that_of_the_rate_and_room_counts_both_forms() -> None:
     assert found["disk_after_bytes"] == 5000 - 200 - 1000  # a sixth of the image is new
 
 
+def test_time_counts_what_patches_move_and_room_what_layers_take() -> None:
+    new, old = spec(web={"image": B}), spec(web={"image": A})
+    found = plan(new, old, held=(A,), patches={(B, A): 30}, rate=10, free=5000)
+    assert found["seconds"] == 3
+    assert found["disk_after_bytes"] == plan(new, old, held=(A,), free=5000)["disk_after_bytes"]
+
+
 def test_what_a_device_never_told_is_not_known() -> None:
     found = plan(spec(web={}))
     assert (found["seconds"], found["disk_free_bytes"], found["disk_after_bytes"]) == (None, None, None)
