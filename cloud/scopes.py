@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-READ = "read"
-DEPLOY = "deploy"
-GRANT = "grant"
-ADMIN = "admin"
-ALL = (READ, DEPLOY, GRANT, ADMIN)
+READ = "read"  # see everything of the organisation but tokens and the audit log
+CI = "ci"  # push images and releases, and what secrets these bring along
+DEPLOY = "deploy"  # say what devices run: deployments, secrets, commands, links, fleets
+DEVICE = "device"  # let machines in and put them out
+GRANT = "grant"  # allow an app more than owners do
+ADMIN = "admin"  # organisations, tokens, the audit log
+ALL = (READ, CI, DEPLOY, DEVICE, GRANT, ADMIN)
 REPOSITORY_ACTIONS = ("pull", "push", "delete")
 
 

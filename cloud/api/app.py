@@ -8,6 +8,7 @@ from cloud.api import (
     apps,
     body_limit,
     bundles,
+    changes,
     commands,
     deployments,
     device_proof,
@@ -25,13 +26,15 @@ from cloud.api import (
     registry_tokens,
     secrets,
     telemetry,
+    tokens,
 )
 from cloud.api.context import Context
 
 BODY_BYTES_MAX = 2 * 1024 * 1024  # an AppSpec as JSON; what devices send travels over MQTT
 ROUTERS = (
     health, logins, orgs, fleets, enrollment, device_proof, devices, apps, deployments, commands, events, telemetry,
-    logs, registry_tokens, links, bundles, plans, secrets,
+    logs, registry_tokens, links, bundles, plans, secrets, tokens,
+    changes,
 )  # fmt: skip
 
 

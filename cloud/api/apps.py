@@ -12,7 +12,7 @@ from broker.canonical import canonical
 from broker.errors import Refused
 from broker.ids import Name, new_id
 from cloud import deploying
-from cloud.api.auth import Deployer, Reader
+from cloud.api.auth import Deployer, Pusher, Reader
 from cloud.api.context import Ctx
 from cloud.store import apps, audit, fleets, instances, releases
 from cloud.store.apps import App
@@ -34,7 +34,7 @@ class NewRelease(BaseModel):
 
 
 @router.post("/v1/apps")
-def create(body: NewApp, who: Deployer, context: Ctx, response: Response) -> dict[str, str]:
+def create(body: NewApp, who: Pusher, context: Ctx, response: Response) -> dict[str, str]:
     now_ms = context.now_ms
     with context.database.write() as tx:
         app = apps.named(tx, who.org, body.name)
@@ -104,7 +104,7 @@ def delete(name: str, who: Deployer, context: Ctx, force: bool = False) -> Respo
 
 
 @router.post("/v1/apps/{name}/releases", status_code=201)
-def push_release(name: str, body: NewRelease, who: Deployer, context: Ctx) -> dict[str, Any]:
+def push_release(name: str, body: NewRelease, who: Pusher, context: Ctx) -> dict[str, Any]:
     """Store an AppSpec as a release, if every image it names is in the app's part of the registry and whole."""
     with context.database.read() as tx:
         app = app_named(tx, who.org, name)

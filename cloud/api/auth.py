@@ -34,21 +34,23 @@ def identify(context: Ctx, token: str) -> Token:
     return known
 
 
-def _needs(scope: str) -> Callable[..., Token]:
+def _needs(*any_of: str) -> Callable[..., Token]:
     def check(request: Request, context: Ctx) -> Token:
         known = identify(context, bearer(request))
-        check_scope(known, scope)
+        check_scope(known, *any_of)
         return known
 
     return check
 
 
-def check_scope(token: Token, scope: str) -> None:
-    """Raise `Refused` (`forbidden`) unless the token has the scope."""
-    if not scopes.may(token.scopes, scope):
-        raise Refused("forbidden", f"the token of {token.user_name} has no scope {scope!r}")
+def check_scope(token: Token, *any_of: str) -> None:
+    """Raise `Refused` (`forbidden`) unless the token has one of these scopes."""
+    if not any(scopes.may(token.scopes, scope) for scope in any_of):
+        raise Refused("forbidden", f"the token of {token.user_name} has no scope {any_of[0]!r}")
 
 
 Reader = Annotated[Token, Depends(_needs(scopes.READ))]
+Pusher = Annotated[Token, Depends(_needs(scopes.CI, scopes.DEPLOY))]
 Deployer = Annotated[Token, Depends(_needs(scopes.DEPLOY))]
+Keeper = Annotated[Token, Depends(_needs(scopes.DEVICE))]
 Admin = Annotated[Token, Depends(_needs(scopes.ADMIN))]

@@ -13,7 +13,7 @@ from broker.codec import open_sealed
 from broker.errors import Refused
 from broker.messages import DesiredState
 from cloud import device_view, revoking
-from cloud.api.auth import Deployer, Reader
+from cloud.api.auth import Keeper, Reader
 from cloud.api.context import Ctx
 from cloud.store import audit, desired, devices, due
 from cloud.store.database import Connection
@@ -77,7 +77,7 @@ class Retiring(BaseModel):
 
 
 @router.post("/v1/devices/{device}/retire", status_code=202)
-def retire_device(device: str, body: Retiring, who: Deployer, context: Ctx) -> dict[str, Any]:
+def retire_device(device: str, body: Retiring, who: Keeper, context: Ctx) -> dict[str, Any]:
     """Have a device wipe itself; it is revoked when it says that it has."""
     with context.database.write() as tx:
         found = device_named(tx, who.org, device)
@@ -94,7 +94,7 @@ def retire_device(device: str, body: Retiring, who: Deployer, context: Ctx) -> d
 
 
 @router.delete("/v1/devices/{device}")
-def revoke_device(device: str, who: Deployer, context: Ctx) -> dict[str, Any]:
+def revoke_device(device: str, who: Keeper, context: Ctx) -> dict[str, Any]:
     """End a device for good: its certificates, its session, its tokens. Its id stays taken, its name does not."""
     with context.database.write() as tx:
         found = device_named(tx, who.org, device)

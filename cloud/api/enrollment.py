@@ -17,7 +17,7 @@ from broker.errors import Refused
 from broker.ids import DeviceRef, Name, new_id
 from broker.tls import ca_hash
 from cloud import pki, revoking
-from cloud.api.auth import Deployer, Reader
+from cloud.api.auth import Keeper, Reader
 from cloud.api.context import Context, Ctx
 from cloud.api.devices import device_named
 from cloud.api.fleets import fleet_named
@@ -49,7 +49,7 @@ class Decision(BaseModel):
 
 
 @router.post("/v1/enroll-tokens", status_code=201)
-def create_token(body: NewToken, who: Deployer, context: Ctx) -> dict[str, Any]:
+def create_token(body: NewToken, who: Keeper, context: Ctx) -> dict[str, Any]:
     secret, now_ms = new_secret(""), context.now_ms
     expires_ms = now_ms + body.ttl_s * 1000
     with context.database.write() as tx:
@@ -127,13 +127,13 @@ def pending(who: Reader, context: Ctx) -> dict[str, Any]:
 
 
 @router.post("/v1/enrollments/{request}/approve")
-def approve(request: str, body: Decision, who: Deployer, context: Ctx) -> dict[str, Any]:
+def approve(request: str, body: Decision, who: Keeper, context: Ctx) -> dict[str, Any]:
     """Let a machine become a device the next time it asks. What it becomes is told then."""
     return _decided(context, who, request, enrollments.APPROVED, body.name, replaces=body.replaces)
 
 
 @router.post("/v1/enrollments/{request}/reject")
-def reject(request: str, who: Deployer, context: Ctx) -> dict[str, Any]:
+def reject(request: str, who: Keeper, context: Ctx) -> dict[str, Any]:
     return _decided(context, who, request, enrollments.REJECTED, None)
 
 

@@ -44,6 +44,7 @@ HINTS = {
     "bad_image": "build and push it again",
     "bad_platform": "name the platform of the service: `platform: linux/amd64`",
     "desired_too_large": "make the Compose file, its variables or its inline configuration smaller",
+    "forbidden": "use a login or a token that may: `skerry token create`",
     "name_taken": "choose another name",
     "too_many_logins": "wait a minute",
     "too_many_commands": "wait until some are answered or expired: `skerry command list`",

@@ -74,5 +74,6 @@ def me(who: Reader, context: Ctx) -> dict[str, Any]:
         "org": who.org,
         "org_name": who.org_name,
         "scopes": who.scopes.split(" "),
+        "expires_ms": who.expires_ms,
         "registry": str(context.settings.registry),
     }

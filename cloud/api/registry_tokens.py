@@ -12,7 +12,7 @@ from broker.appspec import Repository
 from broker.enrollment import REGISTRY_TOKEN_USER
 from broker.errors import Refused
 from cloud import registry, scopes
-from cloud.api.auth import Deployer, identify
+from cloud.api.auth import Pusher, identify
 from cloud.api.context import Context, Ctx
 from cloud.api.logins import checked_user
 from cloud.scopes import Grant
@@ -28,7 +28,7 @@ class Wanted(BaseModel):
 
 
 @router.post("/v1/registry/token")
-def for_cli(body: Wanted, who: Deployer, context: Ctx) -> dict[str, Any]:
+def for_cli(body: Wanted, who: Pusher, context: Ctx) -> dict[str, Any]:
     wanted = [Grant(repository, tuple(body.actions)) for repository in body.repositories]
     grants = scopes.granted(who.org, wanted, allowed=scopes.REPOSITORY_ACTIONS)
     if len(grants) < len(wanted):
@@ -48,18 +48,21 @@ def for_docker(
     if name == REGISTRY_TOKEN_USER:
         left_s = context.registry_tokens.seconds_left(password, now_s=context.now_ms // 1000)
         return {"token": password, "access_token": password, "expires_in": left_s}
-    org, user, may_push = _who(name, password, context)
-    allowed = scopes.REPOSITORY_ACTIONS if may_push else ("pull",)
+    org, user, held = _who(name, password, context)
+    allowed: tuple[str, ...] = ("pull",) if scopes.may(held, scopes.READ) else ()
+    if scopes.may(held, scopes.CI) or scopes.may(held, scopes.DEPLOY):
+        allowed = scopes.REPOSITORY_ACTIONS
     token = _signed(context, user, scopes.granted(org, scopes.parse_docker_scopes(scope), allowed=allowed))
     return {"token": token, "access_token": token, "expires_in": registry.PEOPLE_S}
 
 
-def _who(name: str, password: str, context: Context) -> tuple[str, str, bool]:
+def _who(name: str, password: str, context: Context) -> tuple[str, str, str]:
+    """Return whose organisation, who, and the scopes."""
     if name == TOKEN_USER:
         token = identify(context, password)
-        return token.org, token.user_name, scopes.may(token.scopes, scopes.DEPLOY)
+        return token.org, token.user_name, token.scopes
     user = checked_user(context, name, password)
-    return user.org, user.name, scopes.may(user.scopes, scopes.DEPLOY)
+    return user.org, user.name, user.scopes
 
 
 def _basic(request: Request) -> tuple[str, str]:

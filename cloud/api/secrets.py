@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field
 from broker.appspec import SECRET_BYTES_MAX, AppSpec
 from broker.errors import Refused
 from broker.ids import Name
-from cloud import deploying
+from cloud import deploying, scopes
 from cloud.api.apps import app_named
-from cloud.api.auth import Deployer, Reader
+from cloud.api.auth import Deployer, Pusher, Reader, check_scope
 from cloud.api.context import Ctx
 from cloud.api.fleets import fleet_named
 from cloud.store import audit, fleets, instances, releases, secrets
@@ -29,6 +29,7 @@ class NewValue(BaseModel):
 
     sealed: Annotated[str, Field(max_length=2 * SECRET_BYTES_MAX)]
     fleet: Name | None = None
+    pinned: bool = False  # for the releases that name its version, and for no others
 
 
 @router.get("/v1/secrets/key")
@@ -47,8 +48,10 @@ def of_app(name: str, who: Reader, context: Ctx) -> dict[str, Any]:
 
 
 @router.put("/v1/apps/{name}/secrets/{secret}")
-def put(name: str, secret: Name, body: NewValue, who: Deployer, context: Ctx) -> dict[str, Any]:
+def put(name: str, secret: Name, body: NewValue, who: Pusher, context: Ctx) -> dict[str, Any]:
     """Set a secret. Devices whose release asks for the newest get it at once; the same value changes nothing."""
+    if not body.pinned:
+        check_scope(who, scopes.DEPLOY)
     now_ms = context.now_ms
     with context.database.write() as tx:
         app = app_named(tx, who.org, name)
@@ -57,11 +60,11 @@ def put(name: str, secret: Name, body: NewValue, who: Deployer, context: Ctx) ->
         value = context.vault.opened(app.app, secret, sealed)
         if len(value) > SECRET_BYTES_MAX:
             raise Refused("too_large", f"a secret has at most {SECRET_BYTES_MAX} bytes, not {len(value)}")
-        known = secrets.newest(tx, app.app, secret, fleet=fleet)
+        known = secrets.newest(tx, app.app, secret, fleet=fleet, pinned=body.pinned)
         if known is not None and context.vault.opened(app.app, secret, known.sealed) == value:
             return {"app": app.name, "name": secret, "version": known.version, "changed": False}
         version = secrets.next_version(tx, app.app, secret)
-        secrets.add(tx, Value(app.app, secret, version, fleet, sealed, now_ms, who.user_name))
+        secrets.add(tx, Value(app.app, secret, version, fleet, body.pinned, sealed, now_ms, who.user_name))
         for instance in instances.of_app(tx, app.app):
             deploying.reissue(tx, instance.fleet)
         audit.add(
@@ -112,6 +115,7 @@ def _shown(value: Value, fleet_names: dict[str, str]) -> dict[str, Any]:
     return {
         "name": value.name,
         "version": value.version,
+        "pinned": value.pinned,
         "fleet": None if value.fleet is None else fleet_names.get(value.fleet, value.fleet),
         "created_ms": value.created_ms,
         "by": value.by,

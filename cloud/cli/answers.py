@@ -31,6 +31,7 @@ class Me(Answer):
     org: str
     org_name: str = ""
     scopes: tuple[str, ...] = ()
+    expires_ms: int | None = None
     registry: str = ""
 
 
@@ -222,6 +223,35 @@ class App(Answer):
     instances: tuple[Placed, ...] = ()
 
 
+class Token(Answer):
+    token: str
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    created_ms: int | None = None
+    expires_ms: int | None = None
+
+
+class NewToken(Token):
+    secret: str = Field(repr=False)
+
+
+class Tokens(Answer):
+    tokens: tuple[Token, ...]
+
+
+class Change(Answer):
+    id: int
+    at_ms: int
+    by: str = ""
+    action: str = ""
+    subject: str = ""
+    detail: str = ""
+
+
+class Changes(Answer):
+    changes: tuple[Change, ...]
+
+
 class VaultKey(Answer):
     key: str
 
@@ -235,6 +265,7 @@ class SecretSet(Answer):
 class SecretRow(Answer):
     name: str
     version: int
+    pinned: bool = False
     fleet: str | None = None
     created_ms: int | None = None
     by: str = ""

@@ -27,6 +27,7 @@ from cloud.cli import (
     push,
     secrets,
     telemetry,
+    tokens,
     watch,
     why,
 )
@@ -51,6 +52,7 @@ def command_line() -> typer.Typer:
             "why": why.why,
             "watch": watch.watch,
             "logs": logs.logs,
+            "audit": tokens.audit,
         },
     )
     root.callback()(_root)
@@ -92,6 +94,8 @@ def command_line() -> typer.Typer:
     )
     samples.callback(invoke_without_command=True)(telemetry.telemetry)
     root.add_typer(samples, name="telemetry")
+    token: Commands = {"create": tokens.create, "list": tokens.list_tokens, "revoke": tokens.revoke}
+    root.add_typer(_group("Tokens for programs: what they may do, and how long.", token), name="token")
     secret: Commands = {"set": secrets.set_secret, "list": secrets.list_secrets, "remove": secrets.remove}
     root.add_typer(_group("Secrets of apps: values that only their devices read.", secret), name="secret")
     bundle: Commands = {"create": bundles.create, "import": bundles.import_status}

@@ -18,6 +18,7 @@ from cloud.cli.errors import RequestRefused
 from cloud.cli.render import moment, note, say, say_json
 from cloud.cli.surroundings import AsJson, Surroundings, around
 
+TOKEN_VARIABLE = "SKERRY_TOKEN"  # noqa: S105 - likewise
 PASSWORD_VARIABLE = "SKERRY_PASSWORD"  # noqa: S105 - the name of a variable, not a secret
 
 
@@ -25,7 +26,11 @@ def login(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="The cloud's address: https://HOST:PORT.")],
     *,
-    user: Annotated[str, typer.Option("--user", "-u", help="Your name there.")],
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Your name there.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help=f"A file with a token, in place of name and password; else ${TOKEN_VARIABLE}."),
+    ] = None,
     password_file: Annotated[
         Path | None, typer.Option(help=f"A file with the password; else ${PASSWORD_VARIABLE}, else you are asked.")
     ] = None,
@@ -41,15 +46,22 @@ def login(
     here = around(context)
     url = checked_url(url)
     authority = _authority(url, ca_hash, here)
-    password = _password(user, password_file, here.variables)
-    with Client(url, ca=authority, transport=here.transport) as client:
-        body = {"user": user, "password": password, "name": f"skerry on {platform.node()}"[:63]}
-        answer = client.post("/v1/login", answers.Login, body)
+    token = _token(user, token_file, here.variables)
+    password = "" if token is not None else _password(user or "", password_file, here.variables)
+    with Client(url, ca=authority, token=token or "", transport=here.transport) as client:
+        if token is not None:
+            me = client.get("/v1/me", answers.Me)
+            answer = answers.Login(
+                token=token, org=me.org, org_name=me.org_name, user=me.user, expires_ms=me.expires_ms
+            )
+        else:
+            body = {"user": user, "password": password, "name": f"skerry on {platform.node()}"[:63]}
+            answer = client.post("/v1/login", answers.Login, body)
     kept = credentials.Login(
         url=url,
         ca=authority,
         token=answer.token,
-        user=answer.user or user,
+        user=answer.user or user or "",
         org=answer.org,
         org_name=answer.org_name,
         expires_ms=answer.expires_ms,
@@ -137,13 +149,28 @@ def _authority(url: str, expected: str | None, here: Surroundings) -> str:
     return pem
 
 
+def _token(user: str | None, file: Path | None, variables: Mapping[str, str]) -> str | None:
+    """Return the token to log in with; None where there is a name for a password."""
+    if file is not None:
+        return _first_line(file, "bad_token_file")
+    if user is not None:
+        return None
+    if TOKEN_VARIABLE in variables:
+        return variables[TOKEN_VARIABLE]
+    raise RequestRefused("no_user", "nobody is named to log in", hint=f"use --user, --token-file or ${TOKEN_VARIABLE}")
+
+
+def _first_line(file: Path, reason: str) -> str:
+    try:
+        return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "not text"
+        raise RequestRefused(reason, f"{file}: {what}") from error
+
+
 def _password(user: str, file: Path | None, variables: Mapping[str, str]) -> str:
     if file is not None:
-        try:
-            return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
-        except (OSError, UnicodeDecodeError) as error:
-            what = error.strerror if isinstance(error, OSError) else "not text"
-            raise RequestRefused("bad_password_file", f"{file}: {what}") from error
+        return _first_line(file, "bad_password_file")
     if PASSWORD_VARIABLE in variables:
         return variables[PASSWORD_VARIABLE]
     if not sys.stdin.isatty():

@@ -29,7 +29,7 @@ def push(
     from cloud.cli.progress import shown_progress
     from cloud.cli.project_files import chosen_files
     from cloud.cli.projects import judged, load_project
-    from cloud.cli.secrets import put
+    from cloud.cli.secrets import pin
     from compose.build import publish_images
     from compose.buildx import find_buildx
     from compose.local_engine import ADDRESS, connect
@@ -62,7 +62,7 @@ def push(
                 progress=progress,
             )
         made = converted(project, images)
-        versions = put(client, app, made.values)  # what a file or a variable held goes sealed, and is of this release
+        versions = pin(client, app, made.values)  # what a file or a variable held goes sealed, and is of this release
         secrets = {**made.spec.secrets, **{name: Secret(version=version) for name, version in versions.items()}}
         spec = made.spec.model_copy(update={"secrets": secrets})
         body = {"spec": spec.model_dump(mode="json"), **({"version": version} if version else {})}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -47,7 +47,7 @@ def set_secret(
     value = _value(name, file)
     with connected(context) as client:
         known = client.get(f"/v1/apps/{quote(app, safe='')}", answers.App)
-        made = _put(client, known, {name: value}, fleet=fleet)[name]
+        made = _put(client, known, {name: value}, {"fleet": fleet} if fleet else {})[name]
     if as_json:
         say_json(made.plain())
     elif made.changed:
@@ -66,8 +66,12 @@ def list_secrets(context: typer.Context, app: App, *, as_json: AsJson = False) -
     if as_json:
         say_json(found.plain())
         return
-    rows = [(s.name, s.version, s.fleet or "all", moment(s.created_ms), s.by) for s in found.secrets]
-    say(*table(("SECRET", "VERSION", "FLEET", "SET", "BY"), rows))
+    rows = [(s.name, s.version, _for(s), moment(s.created_ms), s.by) for s in found.secrets]
+    say(*table(("SECRET", "VERSION", "FOR", "SET", "BY"), rows))
+
+
+def _for(row: answers.SecretRow) -> str:
+    return "releases" if row.pinned else row.fleet or "all"
 
 
 def remove(context: typer.Context, app: App, name: Name, *, fleet: Fleet = None, as_json: AsJson = False) -> None:
@@ -82,13 +86,13 @@ def remove(context: typer.Context, app: App, name: Name, *, fleet: Fleet = None,
         note(f"secret {name} of {app} is erased")
 
 
-def put(client: Client, app: answers.App, values: Mapping[str, bytes], *, fleet: str | None = None) -> dict[str, int]:
-    """Set secrets of an app, sealed to the cloud's vault; return their versions."""
-    return {name: one.version for name, one in _put(client, app, values, fleet=fleet).items()}
+def pin(client: Client, app: answers.App, values: Mapping[str, bytes]) -> dict[str, int]:
+    """Set secrets for a release alone, sealed to the cloud's vault; return their versions, for it to name."""
+    return {name: one.version for name, one in _put(client, app, values, {"pinned": True}).items()}
 
 
 def _put(
-    client: Client, app: answers.App, values: Mapping[str, bytes], *, fleet: str | None
+    client: Client, app: answers.App, values: Mapping[str, bytes], more: Mapping[str, Any]
 ) -> dict[str, answers.SecretSet]:
     from broker.sealing import about_secret, seal
     from cloud.cli import answers
@@ -101,9 +105,8 @@ def _put(
         if len(value) > SECRET_BYTES_MAX:
             raise Refused("too_large", f"secret {name} is {len(value)} bytes; {SECRET_BYTES_MAX} may travel")
         box = base64.b64encode(seal(key, about_secret(app.app, name), value)).decode()
-        body = {"sealed": box, **({"fleet": fleet} if fleet else {})}
         path = f"/v1/apps/{quote(app.name, safe='')}/secrets/{quote(name, safe='')}"
-        made[name] = client.put(path, answers.SecretSet, body)
+        made[name] = client.put(path, answers.SecretSet, {"sealed": box, **more})
     return made
 
 

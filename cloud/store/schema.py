@@ -169,6 +169,7 @@ secrets = _table(
     Column("name", String(63), primary_key=True),
     Column("version", BigInteger, primary_key=True),
     Column("fleet", _ID, ForeignKey("fleets.fleet")),
+    Column("pinned", Boolean, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("by", String(63), nullable=False),

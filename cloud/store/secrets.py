@@ -15,12 +15,16 @@ from cloud.store.schema import devices, seals, secrets
 
 @dataclass(frozen=True)
 class Value:
-    """One version. `fleet` is None where it is for all fleets that have none of their own."""
+    """One version. `fleet` is None where it is for all fleets that have none of their own.
+
+    A `pinned` one is only for releases that name it.
+    """
 
     app: str
     name: str
     version: int
     fleet: str | None
+    pinned: bool
     sealed: bytes
     created_ms: int
     by: str
@@ -52,9 +56,10 @@ def add(tx: Connection, value: Value) -> None:
     tx.execute(insert(secrets).values(**asdict(value)))
 
 
-def newest(tx: Connection, app: str, name: str, *, fleet: str | None) -> Value | None:
-    """Return the newest that was set for just this fleet, or for all."""
-    return next(iter(_found(tx, app, secrets.c.name == name, secrets.c.fleet == fleet)), None)
+def newest(tx: Connection, app: str, name: str, *, fleet: str | None, pinned: bool = False) -> Value | None:
+    """Return the newest that was set for just this fleet, or for all, or of those that releases name."""
+    of_it = (secrets.c.name == name, secrets.c.fleet == fleet, secrets.c.pinned == pinned)
+    return next(iter(_found(tx, app, *of_it)), None)
 
 
 def version(tx: Connection, app: str, name: str, number: int) -> Value | None:
@@ -63,7 +68,8 @@ def version(tx: Connection, app: str, name: str, number: int) -> Value | None:
 
 def holding(tx: Connection, app: str, *, fleet: str) -> dict[str, int]:
     """Return by name which version holds in a fleet: the newest of its own, or else the newest for all."""
-    rows = _found(tx, app, or_(secrets.c.fleet == fleet, secrets.c.fleet.is_(None)))
+    of_it = or_(secrets.c.fleet == fleet, secrets.c.fleet.is_(None))
+    rows = _found(tx, app, of_it, secrets.c.pinned.is_(False))
     own = {row.name: row.version for row in reversed(rows) if row.fleet is not None}
     return {row.name: row.version for row in reversed(rows) if row.fleet is None} | own
 

@@ -102,7 +102,7 @@ def test_secrets_are_listed(logged_in: Shell, capsys: pytest.CaptureFixture[str]
     cloud = CannedCloud({"GET /v1/apps/hello/secrets": [(200, rows)]})
     assert logged_in.run("secret", "list", "hello", cloud=cloud) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["SECRET", "VERSION", "FLEET", "SET", "BY"]
+    assert head.split() == ["SECRET", "VERSION", "FOR", "SET", "BY"]
     assert [line.split()[:3] for line in lines] == [["api-key", "3", "all"], ["api-key", "2", "boats"]]
     assert logged_in.run("secret", "list", "hello", "--json", cloud=cloud) == 0
     assert json.loads(capsys.readouterr().out) == rows

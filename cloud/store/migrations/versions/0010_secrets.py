@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column('name', sa.String(length=63), nullable=False),
         sa.Column('version', sa.BigInteger(), nullable=False),
         sa.Column('fleet', sa.String(length=12), nullable=True),
+        sa.Column('pinned', sa.Boolean(), nullable=False),
         sa.Column('sealed', sa.LargeBinary(), nullable=False),
         sa.Column('created_ms', sa.BigInteger(), nullable=False),
         sa.Column('by', sa.String(length=63), nullable=False),
