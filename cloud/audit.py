@@ -13,10 +13,12 @@ SHOWN_MAX = 100  # ranges of each kind that are listed; all are counted
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one (stream, epoch): batches with the numbers inside that have no element, and gaps with causes."""
+    """The rows of one (stream, epoch): batches with the numbers inside that have no element, gaps with causes, and what
+    was dropped for its age."""
 
     batches: Sequence[tuple[int, int, tuple[Range, ...]]]
     gaps: Sequence[tuple[int, int, str]]
+    expired: Sequence[Range] = ()
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Findings:
     """What became of the numbers of one (stream, epoch).
 
     `missing` are neither stored nor named as lost, though later ones are; `twice` are in two rows; `unkept` are
-    acknowledged without a row; `waiting` are on the device, as it said at its last birth.
+    acknowledged without a row; `waiting` are on the device, as it said at its last birth. `expired` were stored, and
+    have been dropped because the organisation keeps nothing for longer.
     """
 
     stream: str
@@ -35,6 +38,7 @@ class Findings:
     twice: tuple[Range, ...]
     unkept: tuple[Range, ...]
     waiting: tuple[Range, ...]
+    expired: tuple[Range, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -53,6 +57,7 @@ class Findings:
             "twice": _listed(self.twice),
             "unkept": _listed(self.unkept),
             "waiting": _listed(self.waiting),
+            "expired": _listed(self.expired),
         }
 
 
@@ -64,7 +69,7 @@ def audited(stream: str, epoch: int, rows: Rows, *, acked: Sequence[Range], kept
     lost: dict[str, list[Range]] = {}
     for first, last, cause in rows.gaps:
         lost.setdefault(cause, []).append((first, last))
-    every = sorted(stored + [gap for ranges in lost.values() for gap in ranges])
+    every = sorted(stored + [gap for ranges in lost.values() for gap in ranges] + list(rows.expired))
     known, twice = _merged(every)
     end = known[-1][1] if known else 0
     missing = _less([(1, end)], known) if end else []
@@ -77,16 +82,17 @@ def audited(stream: str, epoch: int, rows: Rows, *, acked: Sequence[Range], kept
         twice=tuple(twice),
         unkept=tuple(_less(_less(acked, known), missing)),
         waiting=((end + 1, kept_to),) if kept_to > end else (),
+        expired=tuple(rows.expired),
     )
 
 
 def totals(findings: Sequence[Findings]) -> dict[str, int]:
     """Return how many numbers of all streams are of each kind."""
-    sums: Counter[str] = Counter(stored=0, lost=0, missing=0, twice=0, unkept=0, waiting=0)
+    sums: Counter[str] = Counter(stored=0, lost=0, missing=0, twice=0, unkept=0, waiting=0, expired=0)
     for one in findings:
         sums["stored"] += count(one.stored)
         sums["lost"] += sum(count(ranges) for ranges in one.lost.values())
-        for kind in ("missing", "twice", "unkept", "waiting"):
+        for kind in ("missing", "twice", "unkept", "waiting", "expired"):
             sums[kind] += count(getattr(one, kind))
     return dict(sums)
 

@@ -5,6 +5,7 @@ Numbers begin at 1, so that 0 can say "nothing". Ranges are closed, sorted, apar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.errors import Refused
@@ -69,3 +70,11 @@ def without(whole: Range, hole: Range) -> tuple[Range, ...]:
     left = ((first, low - 1),) if first < low else ()
     right = ((high + 1, last),) if high < last else ()
     return left + right
+
+
+def without_holes(whole: Range, holes: Sequence[Range]) -> list[Range]:
+    """Return what is left of `whole` outside of holes, which are in order and do not overlap."""
+    left = [whole]
+    for low, high in holes:
+        left += without(left.pop(), (low, high)) if left else ()
+    return left

@@ -31,6 +31,7 @@ from cloud.ingest.outlets import Shown
 from cloud.ingest.presence import PresenceHandler
 from cloud.ingest.progress import ProgressHandler
 from cloud.ingest.reply import ReplyHandler
+from cloud.ingest.retention import Retention
 from cloud.ingest.sessions import Sessions
 from cloud.ingest.status import StatusHandler
 from cloud.ingest.sweeper import Sweeper
@@ -89,6 +90,7 @@ class _Ways:
     sessions: Sessions
     shown: Shown
     revoker: Revoker
+    retention: Retention
 
     def changed(self, refs: Sequence[DeviceRef]) -> None:
         """Tell who wants to know that devices came, went or reported."""
@@ -179,6 +181,7 @@ def _ways(ground: _Ground) -> _Ways:
         sessions=Sessions(inbox, links.ingest),
         shown=Shown(ground.database, ground.feed),
         revoker=_revoker(ground, links, publishing),
+        retention=Retention(ground.database, ground.clock),
     )
 
 
@@ -244,6 +247,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
             revoked=ways.revoked,
             pushed=ground.patcher.pushed,
             patched=ground.patcher.await_settled,
+            kept=ways.retention.wake,
         ),
         clock=ground.clock,
         store=ground.store,
@@ -270,6 +274,7 @@ def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
     household.thread("revoker", ways.revoker.run, wake=ways.revoker.wake)
     household.thread("ingest", worker.run, wake=ways.inbox.wake)
     household.thread("sweeper", sweeper.run)
+    household.thread("retention", ways.retention.run, wake=ways.retention.wake)
     household.thread("patcher", ground.patcher.run, wake=ground.patcher.wake)
     household.at_end(ways.sessions.stop)
     with ground.database.read() as tx:

@@ -53,6 +53,7 @@ class Notices:
     revoked: Callable[[DeviceRef], None] = lambda device: None
     pushed: Callable[[str], None] = lambda app: None  # a release of this app, or that it is deleted
     patched: Callable[[str], object] = lambda app: None  # waits a moment for the patches of an app
+    kept: Callable[[], None] = lambda: None  # something is kept for less long
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from broker.errors import Refused
 from broker.ids import Name, checked_name
 from cloud import founding
-from cloud.api.auth import Admin
+from cloud.api.auth import Admin, Reader
 from cloud.api.context import Ctx
-from cloud.store import audit
+from cloud.store import audit, orgs
 
 router = APIRouter(tags=["orgs"])
 
@@ -19,6 +21,29 @@ class NewOrg(BaseModel):
     name: Name
     user: Name
     password: str
+
+
+class Keeping(BaseModel):
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] | None
+
+
+@router.get("/v1/org")
+def show(who: Reader, context: Ctx) -> dict[str, Any]:
+    """The organisation of who asks, and for how many days it keeps what devices send; null for ever."""
+    with context.database.read() as tx:
+        org = orgs.get(tx, who.org)
+    assert org is not None
+    return {"org": org.org, "name": org.name, "keep_days": org.keep_days}
+
+
+@router.patch("/v1/org")
+def change(body: Keeping, who: Admin, context: Ctx) -> dict[str, Any]:
+    """Keep samples and log lines for so many days after they came, or for ever."""
+    with context.database.write() as tx:
+        orgs.keep(tx, who.org, days=body.keep_days)
+        audit.add(tx, org=who.org, by=who.user_name, action="org.keep", subject=who.org, now_ms=context.now_ms)
+    context.notices.kept()
+    return show(who, context)
 
 
 @router.post("/v1/orgs", status_code=201)

@@ -16,7 +16,7 @@ from cloud.api.devices import device_named
 from cloud.audit import Rows, audited, totals
 from cloud.decoded import Bounds, Cursor, Element, page, page_back, parse_cursor, sample_shown, stretch
 from cloud.ranges import NOTHING, Held, Range
-from cloud.store import batches, cursors, gaps, presence
+from cloud.store import batches, cursors, expired, gaps, presence
 from cloud.store.batches import Of, StoredBatch
 from cloud.store.database import Connection
 
@@ -103,11 +103,16 @@ def audit(device: str, who: Reader, context: Ctx, stream: str = "") -> dict[str,
         birth = presence.get(tx, one).birth
         kept = {} if birth is None else {(each.stream, each.epoch): each.last for each in birth.streams}
         held = {(c.stream, c.epoch): c.held for c in cursors.of_device(tx, one) if c.epoch != cursors.FOLDED}
-        places = sorted(batches.places_of(tx, one) | gaps.places_of(tx, one) | held.keys() | kept.keys())
+        dropped = expired.before_ms(tx, one)
+        places = sorted({*batches.places_of(tx, one), *gaps.places_of(tx, one), *held, *kept, *dropped})
         findings = [
             audited(
                 *place,
-                Rows(batches.parts_of(tx, one, *place), gaps.causes_of(tx, one, *place)),
+                Rows(
+                    batches.parts_of(tx, one, *place),
+                    gaps.causes_of(tx, one, *place),
+                    expired.ranges_of(tx, one, *place),
+                ),
                 acked=_ranges(held.get(place, NOTHING)),
                 kept_to=kept.get(place, 0),
             )
@@ -118,7 +123,9 @@ def audit(device: str, who: Reader, context: Ctx, stream: str = "") -> dict[str,
         "device": one,
         "complete": all(found.complete for found in findings),
         "totals": totals(findings),
-        "streams": [found.plain() for found in findings],
+        "streams": [
+            {**found.plain(), "dropped_before_ms": dropped.get((found.stream, found.epoch))} for found in findings
+        ],
     }
 
 

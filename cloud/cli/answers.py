@@ -431,6 +431,13 @@ class AuditedStream(Answer):
     twice: Ranges
     unkept: Ranges
     waiting: Ranges
+    expired: Ranges = Ranges(count=0)
+
+
+class Org(Answer):
+    org: str
+    name: str
+    keep_days: int | None = None
 
 
 class Audit(Answer):

@@ -89,7 +89,7 @@ def command_line() -> typer.Typer:
     root.add_typer(_group("Commands: what was asked of devices at once.", command), name="command")
     samples = _group(
         "Samples of devices: the newest of them, all of them as a file, or the audit of all.",
-        {"audit": telemetry.audit, "export": export.export},
+        {"audit": telemetry.audit, "export": export.export, "keep": telemetry.keep},
         needs_one=False,
     )
     samples.callback(invoke_without_command=True)(telemetry.telemetry)

@@ -22,6 +22,13 @@ def seconds_of(text: str) -> int:
     return sum(int(number) * _UNITS_S[unit] for number, unit in _PARTS.findall(text))
 
 
+def days_of(text: str) -> int:
+    """Return the days that `90d` stands for; refuse anything else."""
+    if not re.fullmatch("[1-9][0-9]{0,4}d", text):
+        raise RequestRefused("bad_duration", f"{text[:40]!r} is no number of days", hint="write 90d, or forever")
+    return int(text[:-1])
+
+
 def moment_of(text: str, now_ms: int) -> int:
     """Return the milliseconds of 1970 of `2026-03-01T12:00Z`, or of so long ago as `2d` says; refuse anything else."""
     if _WHOLE.fullmatch(text.strip().lower()):

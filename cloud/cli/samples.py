@@ -87,7 +87,15 @@ class LineSource:
 def audit_lines(audit: Audit) -> list[str]:
     """Return a line for each stream's epoch, and one for all of them."""
     rows = [
-        (one.stream, str(one.epoch), str(one.stored.count), _lost(one), _ranges(one.missing), str(one.waiting.count))
+        (
+            one.stream,
+            str(one.epoch),
+            str(one.stored.count),
+            _lost(one),
+            _ranges(one.missing),
+            str(one.waiting.count),
+            str(one.expired.count),
+        )
         for one in audit.streams
     ]
     wrong = [
@@ -98,8 +106,12 @@ def audit_lines(audit: Audit) -> list[str]:
     ]
     sums = audit.totals
     verdict = "complete" if audit.complete else "NOT complete"
-    told = ", ".join(f"{sums.get(kind, 0)} {kind}" for kind in ("stored", "lost", "missing", "waiting"))
-    return [*table(("STREAM", "EPOCH", "STORED", "LOST", "MISSING", "WAITING"), rows), *wrong, f"{verdict}: {told}"]
+    told = ", ".join(f"{sums.get(kind, 0)} {kind}" for kind in ("stored", "lost", "missing", "waiting", "expired"))
+    return [
+        *table(("STREAM", "EPOCH", "STORED", "LOST", "MISSING", "WAITING", "EXPIRED"), rows),
+        *wrong,
+        f"{verdict}: {told}",
+    ]
 
 
 def _lost(one: AuditedStream) -> str:

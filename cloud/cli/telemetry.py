@@ -80,6 +80,31 @@ def audit(
     return exits.OK if found.complete else exits.FAILED
 
 
+def keep(
+    context: typer.Context,
+    days: Annotated[str, typer.Argument(help="So many days after it came, as 90d; or forever.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show or set for how long the organisation keeps samples and log lines."""
+    from cloud.cli import answers
+    from cloud.cli.connect import connected
+    from cloud.cli.durations import days_of
+
+    with connected(context) as client:
+        if days:
+            body = {"keep_days": None if days == "forever" else days_of(days)}
+            found = client.patch("/v1/org", answers.Org, body)
+        else:
+            found = client.get("/v1/org", answers.Org)
+    if as_json:
+        say_json(found.plain())
+    elif found.keep_days is None:
+        say(f"{found.name} keeps samples and log lines for ever")
+    else:
+        say(f"{found.name} keeps samples and log lines for {found.keep_days} days after they came")
+
+
 def told_lost(why: str) -> None:
     """Tell that the cloud does not answer at present."""
     note(f"connection lost, trying again: {why}")

@@ -11,7 +11,7 @@ from broker.ids import DeviceRef
 from broker.messages import Batch, Refusal
 from cloud.ingest.turn import Seen, Turn
 from cloud.ranges import Held, Range, count
-from cloud.store import batches, cursors, gaps, presence
+from cloud.store import batches, cursors, expired, gaps, presence
 from cloud.store.cursors import Cursor
 from cloud.throttle import Throttle
 
@@ -87,6 +87,8 @@ class BatchHandler:
                 return None
             if stored is not None:
                 raise Refused("overlap", f"{stored.first} to {stored.last} are stored with other content")
+            if self._has_expired(turn, device, batch):
+                return None
         try:
             held = cursor.held.add(batch.first, batch.last)
         except Refused:
@@ -96,6 +98,11 @@ class BatchHandler:
             return wait_s
         self._write(turn, device, batch, numbered, cursor, held=held)
         return None
+
+    def _has_expired(self, turn: Turn, device: DeviceRef, batch: Batch) -> bool:
+        """Return whether a batch is one that was stored, acknowledged, and dropped since for its age."""
+        dropped = expired.ranges_of(turn.tx, device.device, batch.stream, batch.epoch)
+        return any(first <= batch.last and batch.first <= last for first, last in dropped)
 
     def _cursor(self, turn: Turn, device: DeviceRef, batch: Batch) -> Cursor | None:
         """Return what is held of the batch's place; None when the device has too many, all of them in use."""

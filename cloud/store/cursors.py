@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
 from cloud.ranges import NOTHING, Held
-from cloud.store import batches, bulk, gaps
+from cloud.store import batches, bulk, expired, gaps
 from cloud.store.schema import cursors, devices
 
 
@@ -83,11 +83,11 @@ def unfold(tx: Connection, device: str, stream: str, epoch: int, *, now_ms: int)
     """Return a folded cursor as it was, made out from what is stored, and no longer folded; None where none was."""
     if get(tx, device, stream, FOLDED) is None:
         return None
-    held, lost = NOTHING, 0
-    for first, last in gaps.ranges_of(tx, device, stream, epoch):
-        held, lost = held.add(first, last), lost + last - first + 1
-    for first, last in batches.ranges_of(tx, device, stream, epoch):
-        held = held.add(first, last)
+    place, held = (device, stream, epoch), NOTHING
+    named = gaps.ranges_of(tx, *place)
+    for first, last in sorted([*named, *batches.ranges_of(tx, *place), *expired.ranges_of(tx, *place)]):
+        held = held.add(first, last)  # in order, so that nothing is apart for a while
+    lost = sum(last - first + 1 for first, last in named)
     if held == NOTHING:
         return None
     total = held.contiguous + sum(last - first + 1 for first, last in held.ranges)

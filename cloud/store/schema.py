@@ -57,6 +57,7 @@ orgs = _table(
     Column("system", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
+    Column("keep_days", Integer),
     _unique_name("uq_orgs_name", "name"),
 )
 users = _table(
@@ -291,6 +292,15 @@ batches = _table(
     Column("received_ms", BigInteger, nullable=False),
     Column("arrival", BigInteger, nullable=False),
     Index("uq_batches_arrival", "arrival", unique=True),
+    Index("ix_batches_device_received_ms", "device", "received_ms"),
+)
+expired = _table(
+    "expired",
+    Column("device", _ID, ForeignKey("devices.device"), primary_key=True),
+    Column("stream", String(80), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("ranges", Text, nullable=False),
+    Column("before_ms", BigInteger, nullable=False),
 )
 cursors = _table(
     "cursors",

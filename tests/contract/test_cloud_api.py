@@ -653,7 +653,15 @@ def test_an_audit_tells_what_became_of_every_number(cloud: Cloud) -> None:
     with cloud.database.write() as tx:
         gaps.add(tx, gaps.StoredGap(device, "telemetry:web", 1, 11, 11, "trimmed_by_app"), now_ms=1)
     found = user.get("/v1/devices/pump/telemetry/audit").json()
-    assert found["totals"] == {"stored": 13, "lost": 1, "missing": 1, "twice": 0, "unkept": 0, "waiting": 0}
+    assert found["totals"] == {
+        "stored": 13,
+        "lost": 1,
+        "missing": 1,
+        "twice": 0,
+        "unkept": 0,
+        "waiting": 0,
+        "expired": 0,
+    }
     (stream,) = found["streams"]
     assert (found["complete"], stream["stream"], stream["missing"]["ranges"]) == (False, "telemetry:web", [[12, 12]])
     assert user.get("/v1/devices/pump/telemetry/audit?stream=telemetry:other").json()["streams"] == []
@@ -672,6 +680,15 @@ def test_fields_that_are_no_text_are_told_in_base64(cloud: Cloud) -> None:
     assert [[base64.b64decode(part) for part in field] for field in sample["binary"]] == [
         [b"b", b"\xff\x00"], [b"\xfe", b"c"]
     ]  # fmt: skip
+
+
+def test_an_organisation_says_for_how_long_it_keeps_things(cloud: Cloud) -> None:
+    user, other = cloud.login(), cloud.other()
+    assert user.get("/v1/org").json()["keep_days"] is None
+    assert user.patch("/v1/org", keep_days=30).json()["keep_days"] == 30
+    assert (user.get("/v1/org").json()["keep_days"], other.get("/v1/org").json()["keep_days"]) == (30, None)
+    for wrong in (0, -1, 10**9, "x"):
+        assert user.patch("/v1/org", keep_days=wrong).status_code == 422
 
 
 def test_the_newest_samples_are_read_from_the_end_and_older_ones_before_them(cloud: Cloud) -> None:

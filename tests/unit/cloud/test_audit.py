@@ -17,7 +17,15 @@ def test_what_is_stored_or_named_as_lost_is_complete() -> None:
     assert found.complete
     assert found.stored == ((1, 3), (6, 10), (13, 20))
     assert found.lost == {"trimmed_by_app": ((4, 5),), "dropped_oldest": ((11, 12),)}
-    assert totals([found]) == {"stored": 16, "lost": 4, "missing": 0, "twice": 0, "unkept": 0, "waiting": 0}
+    assert totals([found]) == {
+        "stored": 16,
+        "lost": 4,
+        "missing": 0,
+        "twice": 0,
+        "unkept": 0,
+        "waiting": 0,
+        "expired": 0,
+    }
 
 
 def test_a_hole_is_missing_and_what_lies_above_all_rows_waits() -> None:
