@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from broker.codec import first_error
 from broker.enrollment import Base64
@@ -20,6 +20,7 @@ from broker.signing import MacKey, Signer
 from broker.transport import Endpoint
 
 PERCENT_MAX = 90
+CONTAINERS_EVERY_S_MIN = 10  # each asks the engine once for every container
 WhenFull = Literal["oldest", "newest", "thin"]
 SOCKET_PATH_MAX = 107  # sun_path of unix(7), less its terminating zero
 
@@ -64,11 +65,19 @@ class TelemetrySettings(BaseModel):
 
 
 class MetricsSettings(BaseModel):
-    """The `[metrics]` table: how often the machine itself is measured; 0 for never."""
+    """The `[metrics]` table: how often the machine itself is measured, and each container; 0 for never."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     every_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    containers_every_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+
+    @field_validator("containers_every_s")
+    @classmethod
+    def _not_often(cls, seconds: int) -> int:
+        if 0 < seconds < CONTAINERS_EVERY_S_MIN:
+            raise ValueError(f"containers are asked after every {CONTAINERS_EVERY_S_MIN} s at most, or never: 0")
+        return seconds
 
 
 class PlatformSettings(BaseModel):

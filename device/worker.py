@@ -54,10 +54,11 @@ from device.telemetry.accounts import Accounts
 from device.telemetry.buffer import Buffer
 from device.telemetry.caps import caps_of
 from device.telemetry.connection import Client, RedisUnavailable
+from device.telemetry.container_usage import measured
 from device.telemetry.forwarder import Forwarders
 from device.telemetry.marks import Marks
 from device.telemetry.mover import Mover
-from device.telemetry.own import Events, Metrics
+from device.telemetry.own import CONTAINERS, METRICS, Events, Metrics
 from device.telemetry.shares import Shares
 from device.telemetry.shipper import Shipper, Thrift
 from device.trust import Trust
@@ -120,6 +121,7 @@ class Worker:
             "log-packer": self.followers.run,
             "events": self.events.run,
             "metrics": self.metrics.run,
+            **({"usage": self.container_metrics.run} if owner.metrics.containers_every_s else {}),
             "mover": self.mover.run,
             "shipper": self.shipper.run,
             "fetcher": self.reconciler.fetcher.run,
@@ -164,8 +166,17 @@ class Worker:
         self.events = Events(self.buffer, clock=self._clock, written=self.shipper.poke)
         self.metrics = Metrics(
             self.buffer,
-            usage=lambda: host.usage(paths.state),
+            stream=METRICS,
+            usage=lambda: [host.usage(paths.state)],
             every_s=owner.metrics.every_s,
+            clock=self._clock,
+            written=self.shipper.poke,
+        )
+        self.container_metrics = Metrics(
+            self.buffer,
+            stream=CONTAINERS,
+            usage=lambda: measured(self.engine),
+            every_s=owner.metrics.containers_every_s,
             clock=self._clock,
             written=self.shipper.poke,
         )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from docker import utils
 from docker.errors import DockerException
 
 from broker.appspec import Healthcheck, Hook, Restart
@@ -44,6 +45,7 @@ from device.engine.port import (
     NetworkSeen,
     Observed,
     Progress,
+    Usage,
     WantedContainer,
     WantedNetwork,
     WantedVolume,
@@ -51,6 +53,8 @@ from device.engine.port import (
 from device.engine.secret_files import Secrets, secret_files
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # Docker's words; Podman has the others
+
+ONE_SHOT_API = "1.41"  # before it the engine waits a second for a second look, of which nothing is used here
 
 
 class DockerEngine:
@@ -363,6 +367,21 @@ class DockerEngine:
 
     def last_lines(self, container_id: str, count: int) -> list[str]:
         return self._logs.last_lines(container_id, count)
+
+    def usage(self, container_id: str) -> Usage | None:
+        try:
+            with self._connection.reading():
+                client = self._connection.client()
+                one_shot = {"one_shot": True} if utils.version_gte(client.api_version, ONE_SHOT_API) else {}
+                try:
+                    told = client.stats(container_id, stream=False, **one_shot)
+                except ValueError:  # Podman answers with nothing where the container does not run
+                    return None
+                return listing.usage(told)
+        except EngineRefused as error:
+            if error.reason in ("not_found", "conflict"):  # it has ended meanwhile
+                return None
+            raise
 
     def close(self) -> None:
         with self._lock:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from device.engine import labels
-from device.engine.port import Container, Details, Health, NetworkSeen, State
+from device.engine.port import Container, Details, Health, NetworkSeen, State, Usage
 
 UNFINISHED = ".making"  # ends the name of a container that took more than one call, until the last of them
 _EXIT = re.compile(r"\((\d+)\)")
@@ -125,3 +126,20 @@ def at_ns(stamp: str) -> int | None:
 
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+
+
+def usage(told: Mapping[str, Any]) -> Usage | None:
+    """Return what the engine tells of a container's use; nothing of one that does not run."""
+    cpu_ns = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+    memory = told.get("memory_stats") or {}
+    if not cpu_ns or "usage" not in memory:
+        return None
+    detail = memory.get("stats") or {}
+    cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))  # can be had back at any time
+    networks = told.get("networks")
+    return Usage(
+        cpu_s=round(int(cpu_ns) / 1e9, 3),
+        memory_bytes=max(0, int(memory["usage"]) - int(cache)),
+        received_bytes=None if networks is None else sum(int(one.get("rx_bytes", 0)) for one in networks.values()),
+        sent_bytes=None if networks is None else sum(int(one.get("tx_bytes", 0)) for one in networks.values()),
+    )

@@ -27,6 +27,7 @@ from device.engine.port import (
     Observed,
     Progress,
     State,
+    Usage,
     WantedContainer,
     WantedNetwork,
     WantedVolume,
@@ -285,6 +286,10 @@ class MemoryEngine:
 
     def last_lines(self, container_id: str, count: int) -> list[str]:
         return []
+
+    def usage(self, container_id: str) -> Usage | None:
+        running = any(c.id == container_id and c.state == "running" for c in self.containers())
+        return Usage(cpu_s=0.5, memory_bytes=1024, received_bytes=10, sent_bytes=20) if running else None
 
     def close(self) -> None:
         self._closed = True

@@ -218,6 +218,16 @@ class EngineInfo:
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a container has used since its start, and what it uses; None where the engine does not tell."""
+
+    cpu_s: float
+    memory_bytes: int
+    received_bytes: int | None
+    sent_bytes: int | None
+
+
 class Engine(Protocol):
     """One container engine, restricted to what carries our device label."""
 
@@ -299,6 +309,9 @@ class Engine(Protocol):
 
     def last_lines(self, container_id: str, count: int) -> list[str]:
         """Return the newest lines of a container, running or not."""
+
+    def usage(self, container_id: str) -> Usage | None:
+        """Say what a running container uses; None where it does not run."""
 
     def close(self) -> None:
         """End every call that waits."""

@@ -1,4 +1,4 @@
-"""The worker's own streams: events, and metrics of the machine. Samples as those of apps, in the same buffer."""
+"""The worker's own streams: events, and metrics of machine and containers. Samples as those of apps, in one buffer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import collections
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.clock import Clock
+from broker.errors import Passing
 from broker.payloads import SAMPLES, Sample, pack_samples
 from device.telemetry.buffer import Buffer
 from device.telemetry.connection import RedisUnavailable
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 EVENTS = "events:device"
 METRICS = "metrics:host"
+CONTAINERS = "metrics:containers"
 WAITING_MAX = 1000  # of events; beyond it the oldest are dropped and counted
 BATCH_MAX = 500
 GATHER_S = 1.0  # events of one moment travel together
@@ -103,33 +105,37 @@ class Events:
 
 
 class Metrics:
-    """Writes a sample of the machine now and then: `usage()` gives its fields."""
+    """Writes samples of one kind now and then: `usage()` gives the fields of each."""
 
     def __init__(
         self,
         buffer: Buffer,
         *,
-        usage: Callable[[], Mapping[str, str]],
+        stream: str,
+        usage: Callable[[], Sequence[Mapping[str, str]]],
         every_s: float,
         clock: Clock,
         written: Callable[[], None],
     ) -> None:
         self._buffer = buffer
+        self._stream = stream
         self._usage = usage
         self._every_s = every_s
         self._clock = clock
         self._written = written
 
     def run(self, stopping: threading.Event) -> None:
-        """Write until `stopping`. A sample that the store does not take is left out: the next one says as much."""
+        """Write until `stopping`. What the store does not take, or nobody tells, is left out: the next says as much."""
         while not stopping.wait(self._every_s or None):
             try:
                 self.write()
-            except RedisUnavailable as error:
-                log.warning("a sample of the machine is left out: %s", error)
+            except Passing as error:
+                log.warning("a sample of %s is left out: %s", self._stream, error)
 
     def write(self) -> None:
-        """Write one sample."""
-        sample = Sample(self._clock.wall_ms(), dict(self._usage()))
-        self._buffer.append(METRICS, count=1, format=SAMPLES, payload=pack_samples([sample]))
-        self._written()
+        """Write one sample of each."""
+        at_ms = self._clock.wall_ms()
+        samples = [Sample(at_ms, dict(fields)) for fields in self._usage()]
+        if samples:
+            self._buffer.append(self._stream, count=len(samples), format=SAMPLES, payload=pack_samples(samples))
+            self._written()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device.engine.frames import LINE_BYTES_MAX
+from device.telemetry.container_usage import measured
 from tests.harness.engine_bench import SH, Bench
 from tests.harness.servers import wait_until
 
@@ -49,3 +50,16 @@ def test_a_long_line_comes_whole_in_pieces_that_say_so(real: Bench, size: int) -
 
 def test_the_lines_of_what_is_gone_are_none(real: Bench) -> None:
     assert real.engine.last_lines("0" * 64, 5) == []
+
+
+def test_what_a_container_uses_is_told_while_it_runs(real: Bench) -> None:
+    made = real.run(command=[*SH, "PATH=/bin; i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; busybox sleep 60"])
+    wait_until(lambda: measured(real.engine), what="the engine tells of the container")
+    (told,) = measured(real.engine)
+    assert (told["service"], told["container"]) == (real.only().service, made.id[:12])
+    assert float(told["cpu_s"]) > 0
+    assert int(told["memory_bytes"]) > 0
+    real.engine.stop(made.id, grace_s=0)
+    assert measured(real.engine) == []
+    assert real.engine.usage(made.id) is None
+    assert real.engine.usage("0" * 64) is None

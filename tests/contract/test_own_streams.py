@@ -11,7 +11,7 @@ from broker.payloads import unpack_samples
 from device import host
 from device.telemetry.buffer import Buffer
 from device.telemetry.connection import RedisUnavailable
-from device.telemetry.own import EVENTS, METRICS, WAITING_MAX, Events, Metrics
+from device.telemetry.own import CONTAINERS, EVENTS, METRICS, WAITING_MAX, Events, Metrics
 from tests.harness.telemetry import Bench
 
 
@@ -76,10 +76,30 @@ def test_events_beyond_what_may_wait_are_a_gap(bench: Bench) -> None:
 
 def test_the_machine_is_measured(bench: Bench, tmp_path: Path) -> None:
     metrics = Metrics(
-        bench.buffer, usage=lambda: host.usage(tmp_path), every_s=1, clock=SystemClock(), written=lambda: None
+        bench.buffer,
+        stream=METRICS,
+        usage=lambda: [host.usage(tmp_path)],
+        every_s=1,
+        clock=SystemClock(),
+        written=lambda: None,
     )
     metrics.write()
     (sample,) = fields(bench, METRICS)
     assert float(sample["cpu_percent"]) >= 0
     assert int(sample["memory_used_bytes"]) > 1_000_000
     assert int(sample["disk_free_bytes"]) > 0
+
+
+def test_what_nobody_tells_is_left_out(bench: Bench) -> None:
+    answers: list[list[dict[str, str]]] = [[{"service": "web", "cpu_s": "1.5"}, {"service": "db", "cpu_s": "2.5"}], []]
+    metrics = Metrics(
+        bench.buffer,
+        stream=CONTAINERS,
+        usage=lambda: answers.pop(0),
+        every_s=1,
+        clock=SystemClock(),
+        written=lambda: None,
+    )
+    metrics.write()
+    metrics.write()
+    assert [sample["service"] for sample in fields(bench, CONTAINERS)] == ["web", "db"]

@@ -42,6 +42,7 @@ def test_what_the_owner_writes_is_read(file: Path) -> None:
     ("text", "said"),
     [
         ("zoen = 1", "zoen: Extra inputs are not permitted"),
+        ("[metrics]\ncontainers_every_s = 9", "metrics.containers_every_s: Value error, containers are asked after"),
         ("[policy]\nallow_privilegd = true", "policy.allow_privilegd: there is no such row"),
         ("policy = 3", "policy: Input should be a valid dictionary"),
         ("[policy.widen]\nallow_privilegd = true", "policy.widen.allow_privilegd: there is no such row"),
