@@ -58,6 +58,11 @@ class Folder:
         return self.root / "database.url"
 
     @property
+    def sinks(self) -> Path:
+        """What the operator writes: where samples are handed on to."""
+        return self.root / "sinks.toml"
+
+    @property
     def incarnation(self) -> Path:
         return self.root / "store.json"
 

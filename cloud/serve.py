@@ -16,7 +16,7 @@ from broker.errors import Passing
 from broker.ids import DeviceRef
 from broker.tls import ca_hash
 from broker.transport import Publication, Transport
-from cloud import incarnation, keys, pki, ready, registry, servers
+from cloud import incarnation, keys, pki, ready, registry, servers, sinks
 from cloud.adoption import Adopter
 from cloud.api.app import create_app
 from cloud.api.context import Context, Notices
@@ -48,6 +48,7 @@ from cloud.publisher import Publisher
 from cloud.release_images import ReleaseImages
 from cloud.revoker import Levers, Revoker
 from cloud.server import ApiServer
+from cloud.sinks import Feeder
 from cloud.store import devices, revocations
 from cloud.store.database import Database
 from cloud.store.migrate import migrate
@@ -257,6 +258,7 @@ def _context(ground: _Ground, ways: _Ways) -> Context:
 
 def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
     """Start the threads and the sessions with devices."""
+    found_sinks = sinks.read(ground.settings.folder.sinks)
     worker = _ingest(ground, ways)
     sweeper = Sweeper(
         ground.database,
@@ -274,6 +276,8 @@ def _start(household: Household, ground: _Ground, ways: _Ways) -> None:
     household.thread("revoker", ways.revoker.run, wake=ways.revoker.wake)
     household.thread("ingest", worker.run, wake=ways.inbox.wake)
     household.thread("sweeper", sweeper.run)
+    for made in found_sinks:
+        household.thread(f"sink-{made.settings.name}"[:15], Feeder(ground.database, made, ground.clock).run)
     household.thread("retention", ways.retention.run, wake=ways.retention.wake)
     household.thread("patcher", ground.patcher.run, wake=ground.patcher.wake)
     household.at_end(ways.sessions.stop)

@@ -12,7 +12,7 @@ from broker.ids import Name, checked_name
 from cloud import founding
 from cloud.api.auth import Admin, Reader
 from cloud.api.context import Ctx
-from cloud.store import audit, orgs
+from cloud.store import audit, orgs, sinks
 
 router = APIRouter(tags=["orgs"])
 
@@ -34,6 +34,15 @@ def show(who: Reader, context: Ctx) -> dict[str, Any]:
         org = orgs.get(tx, who.org)
     assert org is not None
     return {"org": org.org, "name": org.name, "keep_days": org.keep_days}
+
+
+@router.get("/v1/sinks")
+def show_sinks(who: Admin, context: Ctx) -> dict[str, Any]:
+    """How far each sink is and what is wrong with it; only for administrators of the system organisation."""
+    if not who.system:
+        raise Refused("forbidden", "only an administrator of the system organisation sees sinks")
+    with context.database.read() as tx:
+        return {"sinks": [vars(state) for state in sinks.states(tx)]}
 
 
 @router.patch("/v1/org")

@@ -323,6 +323,13 @@ gaps = _table(
     Column("cause", String(64), nullable=False),
     Column("received_ms", BigInteger, nullable=False),
 )
+sinks = _table(
+    "sinks",
+    Column("name", String(63), primary_key=True),
+    Column("cursor", String(64), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
 replies = _table(
     "replies",
     Column("device", _ID, ForeignKey("devices.device"), primary_key=True),
