@@ -28,10 +28,12 @@ def refused(channel: str, error: Refused) -> Condition:
     return Condition(type=f"Refused.{channel}", status=True, reason=error.reason, message=str(error)[:2000])
 
 
-def intake(errors: Mapping[str, str]) -> Condition:
-    """Whether every network that asks for it reaches the telemetry intake."""
-    for _, message in sorted(errors.items()):
-        return Condition(type="IntakeReachable", status=False, reason="listen_failed", message=message[:2000])
+def intake(errors: Mapping[str, str], turned_away: Mapping[str, str]) -> Condition:
+    """Whether every network that asks for it reaches the telemetry intake, and none has met its limit just now."""
+    for reason, told in (("listen_failed", errors), ("too_many_connections", turned_away)):
+        if told:
+            message = "; ".join(message for _, message in sorted(told.items()))
+            return Condition(type="IntakeReachable", status=False, reason=reason, message=message[:2000])
     return Condition(type="IntakeReachable", status=True)
 
 

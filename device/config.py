@@ -60,6 +60,7 @@ class TelemetrySettings(BaseModel):
     intake_megabytes: Annotated[int, Field(ge=8, le=4096)] = 32
     store_megabytes: Annotated[int, Field(ge=8, le=65536)] = 256
     linger_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+    app_samples_per_s: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
     durability: str = Field(default="everysec", pattern="^(everysec|always)$")
     keep: Keeps = Keeps()
 

@@ -161,7 +161,7 @@ class Worker:
             now=self._now,
             caps=caps_of(owner.telemetry),
         )
-        self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port)
+        self.forwarders = Forwarders(paths.intake_socket, port=accounts.tcp_port, crowded=self.mailbox.poke)
         self.shipper = Shipper(self.uplink, self.buffer, clock=self._clock, thrift=self._thrift)
         self.events = Events(self.buffer, clock=self._clock, written=self.shipper.poke)
         self.metrics = Metrics(
@@ -193,6 +193,7 @@ class Worker:
             bytes_max=settings.intake_megabytes << 20,
             clock=self._clock,
             changed=self.mailbox.poke,
+            rate=settings.app_samples_per_s,
         )
         self.mover = Mover(
             intake,
@@ -449,7 +450,7 @@ class Worker:
         self.reporter.found(
             (
                 conditions.engine(report.engine_error),
-                conditions.intake(self.forwarders.errors),
+                conditions.intake(self.forwarders.errors, self.forwarders.turned_away),
                 conditions.images(self.images.port_error),
                 *self._patches(),
                 conditions.redis("Store", *self.store.trouble),

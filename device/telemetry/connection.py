@@ -80,6 +80,25 @@ class Client:
                 pipeline.memory_usage(key)
             return [int(size or 0) for size in pipeline.execute()]
 
+    def added_to(self, keys: Sequence[str]) -> list[int]:
+        """Return how many entries were ever added to each stream; 0 for one that is not there."""
+        with _translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.xinfo_stream(key)
+            answers = pipeline.execute(raise_on_error=False)
+        return [0 if isinstance(answer, Exception) else int(answer["entries-added"]) for answer in answers]
+
+    def connections(self) -> list[tuple[int, str]]:
+        """Return the number and the user of each connection, the oldest first."""
+        with _translated():
+            return sorted((int(one["id"]), str(one["user"])) for one in self._redis.client_list(_type="normal"))
+
+    def end_connection(self, number: int) -> None:
+        """End a connection; one that has ended is fine."""
+        with _translated():
+            self._redis.client_kill_filter(_id=str(number), skipme=True)
+
     def set_hash(self, key: str, fields: Mapping[str, str]) -> None:
         with _translated():
             self._redis.hset(key, mapping=dict(fields))

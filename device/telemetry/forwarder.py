@@ -12,7 +12,8 @@ import select
 import socket
 import socketserver
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -20,17 +21,28 @@ log = logging.getLogger(__name__)
 SO_BINDTODEVICE = 25  # asm-generic/socket.h; named in the socket module only from Python 3.12 on some platforms
 CONNECTIONS_MAX = 64  # of one network; the intake itself takes 256 for all
 IDLE_S = 300.0
+TOLD_S = 600.0  # for so long it is told that connections were closed
 CHUNK = 64 * 1024
 
 
 class Forwarders:
-    """Owns the listeners. The reconcile thread says which networks need one."""
+    """Owns the listeners. The reconcile thread says which networks need one. `crowded` is told of a new refusal."""
 
-    def __init__(self, socket_path: Path, *, port: int) -> None:
+    def __init__(self, socket_path: Path, *, port: int, crowded: Callable[[], None] = lambda: None) -> None:
         self._socket_path = socket_path
         self._port = port
+        self._crowded = crowded
         self._servers: dict[str, _Server] = {}
         self.errors: dict[str, str] = {}
+
+    @property
+    def turned_away(self) -> dict[str, str]:
+        """Return a sentence for each network that has just met its limit: how many connections were closed."""
+        return {
+            network: f"{server.device}: {server.turned_away} connections closed, as {CONNECTIONS_MAX} were in use"
+            for network, server in self._servers.items()
+            if server.turned_away and time.monotonic() - server.turned_away_at < TOLD_S
+        }
 
     def ensure(self, bridges: Mapping[str, str]) -> None:
         """Listen on exactly these networks: engine network id -> bridge device."""
@@ -40,7 +52,7 @@ class Forwarders:
             if network in self._servers:
                 continue
             try:
-                self._servers[network] = _Server(device, self._port, self._socket_path)
+                self._servers[network] = _Server(device, self._port, self._socket_path, self._crowded)
                 self.errors.pop(network, None)
             except OSError as error:
                 self.errors[network] = f"cannot listen on {device}:{self._port}: {error}"
@@ -54,8 +66,11 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, device: str, port: int, socket_path: Path) -> None:
-        self._device = device
+    def __init__(self, device: str, port: int, socket_path: Path, crowded: Callable[[], None]) -> None:
+        self.device = device
+        self.crowded = crowded
+        self.turned_away = 0
+        self.turned_away_at = 0.0
         self.socket_path = socket_path
         self.slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         super().__init__(("0.0.0.0", port), _Forward)  # noqa: S104 - bound to one device below, whatever the address
@@ -64,7 +79,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, self._device.encode())
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, self.device.encode())
         super().server_bind()
 
     def close(self) -> None:
@@ -80,7 +95,12 @@ class _Forward(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         if not self.server.slots.acquire(blocking=False):
-            return  # over the limit: the app sees a closed connection and tries again
+            is_news = time.monotonic() - self.server.turned_away_at > TOLD_S
+            self.server.turned_away += 1  # the app sees a closed connection and tries again
+            self.server.turned_away_at = time.monotonic()
+            if is_news or self.server.turned_away == 1:
+                self.server.crowded()
+            return
         try:
             with socket.socket(socket.AF_UNIX) as upstream:
                 upstream.settimeout(IDLE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -12,13 +13,16 @@ import pytest
 import redis
 
 from broker.clock import SystemClock
+from device.telemetry.forwarder import CONNECTIONS_MAX as TCP_MAX
+from device.telemetry.forwarder import Forwarders
 from device.telemetry.mover import Mover
 from device.telemetry.shares import Shares
-from tests.harness.servers import wait_until
-from tests.harness.telemetry import OTHER_STREAM, STREAM, Bench
+from tests.harness.servers import free_port, wait_until
+from tests.harness.telemetry import OTHER_STREAM, SECTIONS, STREAM, Bench
 from tests.unit.device.fakes import FakeClock
 
 SEQUENCE_MAX = 2**64 - 1
+ALLOWED = 25  # connections of each of two apps, with the smallest intake
 
 
 def test_what_the_app_erased_itself_becomes_a_gap_with_the_right_count(bench: Bench) -> None:
@@ -236,3 +240,78 @@ def test_half_sent_values_of_many_connections_take_nothing_from_others(bench: Be
     assert bench.numbers(OTHER_STREAM) == [str(n) for n in range(50)]
     for raw in held:
         raw.close()
+
+
+def test_an_app_that_takes_all_connections_loses_those_beyond_its_share(bench: Bench) -> None:
+    clock, told = FakeClock(), []
+    shares = Shares(bench.intake, bench.accounts, bytes_max=8 << 20, clock=clock, changed=lambda: told.append(1))
+    calm = bench.app(OTHER_STREAM)
+    calm.ping()
+    many = [bench.app() for _ in range(ALLOWED + 16)]
+    for one in many:
+        one.ping()
+    shares.enforce()
+    users = [user for _, user in bench.intake.connections()]
+    hostile, other = (bench.accesses[section.instance].user for section in SECTIONS)
+    assert (users.count(hostile), users.count(other)) == (ALLOWED, 1)
+    many[0].ping()  # the oldest stay
+    assert shares.trouble == f"connections ended beyond an app's share: {STREAM} (16)"
+    assert calm.xadd(OTHER_STREAM, {"n": 1})
+    clock.now += 61
+    shares.enforce()
+    assert (shares.trouble, len(told)) == ("", 2)
+
+
+def test_an_app_that_writes_faster_than_it_may_is_cut_off_for_as_long_as_it_was_ahead(bench: Bench) -> None:
+    clock = FakeClock()
+    shares = Shares(bench.intake, bench.accounts, bytes_max=8 << 20, clock=clock, changed=lambda: None, rate=100)
+
+    def write(count: int) -> None:
+        pipeline = bench.app().pipeline(transaction=False)
+        for n in range(count):
+            pipeline.xadd(STREAM, {"n": n})
+        pipeline.execute()
+        shares.enforce()
+        bench.move()
+
+    def said() -> str:
+        return shares.trouble
+
+    shares.enforce()
+    write(900)
+    clock.now += 5
+    write(500)
+    assert said() == ""
+    write(700)
+    assert STREAM in said()
+    assert OTHER_STREAM not in said()
+    clock.now += 5.9
+    shares.enforce()
+    assert STREAM in said()
+    clock.now += 1
+    shares.enforce()
+    assert said() == ""
+    write(50)
+    assert said() == ""
+
+
+def test_connections_beyond_those_of_a_network_are_closed_counted_and_told(bench: Bench) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can listen on a device of its choice")
+    told: list[int] = []
+    forwarders = Forwarders(bench.paths.intake_socket, port=free_port(), crowded=lambda: told.append(1))
+    forwarders.ensure({"network": "lo"})
+    assert forwarders.errors == {}
+    links = [socket.create_connection(("127.0.0.1", forwarders._port)) for _ in range(TCP_MAX)]
+    wait_until(bench.intake.connections, what="they are connected")
+    for link in links:
+        link.sendall(b"PING\r\n")
+        assert link.recv(100).startswith(b"-NOAUTH")
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", forwarders._port)) as over:
+            assert over.recv(100) == b""
+    assert forwarders.turned_away == {"network": f"lo: 2 connections closed, as {TCP_MAX} were in use"}
+    assert told == [1]
+    for link in links:
+        link.close()
+    forwarders.close()

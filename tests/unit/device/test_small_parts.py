@@ -40,8 +40,9 @@ def test_conditions_say_what_holds_and_why_not() -> None:
     assert conditions.engine("away") == Condition(
         type="EngineAnswers", status=False, reason="unavailable", message="away"
     )
-    assert conditions.intake({}) == Condition(type="IntakeReachable", status=True)
-    assert conditions.intake({"n2": "two", "n1": "one"}).message == "one"
+    assert conditions.intake({}, {}) == Condition(type="IntakeReachable", status=True)
+    assert conditions.intake({"n2": "two", "n1": "one"}, {}).message == "one; two"
+    assert conditions.intake({}, {"n1": "many"}).reason == "too_many_connections"
     assert conditions.storage({"ledger": "", "reconcile": "disk full"}).message == "disk full"
     assert conditions.storage({"ledger": "read-only", "reconcile": ""}).status is False  # one says nothing of the other
     assert conditions.storage({"ledger": "", "reconcile": ""}).status is True
