@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 import traceback
@@ -34,6 +35,7 @@ class Finding:
 class Outcome:
     executions: int
     refused: int
+    slowest_s: float = 0.0
     finding: Finding | None = None
 
 
@@ -48,29 +50,37 @@ def fuzz(
     """Try what `make` makes, so long or so often, until `attempt` raises something other than `Refused`."""
     random = Random(seed)  # noqa: S311 - repeatable on purpose
     deadline = None if seconds is None else time.monotonic() + seconds
-    done = refused = 0
+    done, refused, slowest_s = 0, 0, 0.0
     while executions is None or done < executions:
         if deadline is not None and done % CHECK_CLOCK_EVERY == 0 and time.monotonic() > deadline:
             break
         data = make(random)
+        began = time.perf_counter()
         try:
             attempt(data)
         except Refused:
             refused += 1
         except Exception:  # noqa: BLE001 - finding these is what a fuzzer is for
-            return Outcome(done + 1, refused, Finding(done, data, traceback.format_exc()))
+            return Outcome(done + 1, refused, slowest_s, Finding(done, data, traceback.format_exc()))
+        slowest_s = max(slowest_s, time.perf_counter() - began)
         done += 1
-    return Outcome(done, refused)
+    return Outcome(done, refused, slowest_s)
 
 
 def main(make: Callable[[Random], Any], attempt: Callable[[Any], object]) -> None:
     """Run one fuzzer as a command; the exit status is 1 when it found something."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, help="for so long; 30 unless --executions is given")
+    parser.add_argument("--executions", type=int, help="so often")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
     given = parser.parse_args()
-    outcome = fuzz(make, attempt, seed=given.seed, seconds=given.seconds)
-    print(f"{outcome.executions} executions, {outcome.refused} refused, seed {given.seed}")
+    seconds = 30.0 if given.seconds is None and given.executions is None else given.seconds
+    outcome = fuzz(make, attempt, seed=given.seed, seconds=seconds, executions=given.executions)
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{outcome.executions} executions, {outcome.refused} refused, the slowest {outcome.slowest_s * 1000:.1f} ms, "
+        f"at most {memory_mb:.0f} MB, seed {given.seed}"
+    )
     if outcome.finding is not None:
         print(f"execution {outcome.finding.number}: {outcome.finding.data!r}\n{outcome.finding.error}")
         sys.exit(1)

@@ -6,7 +6,20 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import appspec, bundle, envelope, owner_toml, patches, payloads, token, topics
+from tests.fuzz import (
+    appspec,
+    bundle,
+    csr,
+    envelope,
+    layers,
+    manifest,
+    owner_toml,
+    patches,
+    payloads,
+    seals,
+    token,
+    topics,
+)
 from tests.fuzz.fuzzing import damaged, fuzz
 
 EXECUTIONS = 120
@@ -14,7 +27,7 @@ EXECUTIONS = 120
 
 @pytest.mark.parametrize(
     "fuzzer",
-    [appspec, bundle, envelope, owner_toml, patches, payloads, token, topics],
+    [appspec, bundle, csr, envelope, layers, manifest, owner_toml, patches, payloads, seals, token, topics],
     ids=lambda module: module.__name__.split(".")[-1],
 )
 def test_bytes_from_outside_are_read_or_refused(fuzzer: ModuleType) -> None:
