@@ -157,7 +157,7 @@ def read_request(pem: str) -> ec.EllipticCurvePublicKey:
         request = x509.load_pem_x509_csr(pem.encode())
         valid = request.is_signature_valid
         public = request.public_key()
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise Refused("bad_csr", f"not a certificate request: {error}"[:200]) from error
     if not valid:
         raise Refused("bad_csr", "the certificate request is not signed by its own key")

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from broker.errors import Refused
 from tests.fuzz import (
     appspec,
     bundle,
@@ -56,3 +57,9 @@ def test_a_fuzzer_does_the_same_again_with_the_same_seed() -> None:
         fuzz(lambda random: damaged(random, [b"0123456789", b"abc"]), seen.append, seed=7, executions=50)
         made.append(seen)
     assert made[0] == made[1]
+
+
+def test_a_certificate_request_of_a_version_that_there_is_not_is_refused() -> None:
+    # Found by the fuzzer: the library has an error of its own for it.
+    with pytest.raises(Refused, match="1 is not a valid CSR version"):
+        csr.attempt(csr.pem(csr.DERS[0].replace(b"\x02\x01\x00", b"\x02\x01\x01", 1)).decode())
