@@ -14,7 +14,7 @@ import docker
 from broker.appspec import Hook
 from broker.clock import SystemClock
 from broker.ids import new_id
-from broker.messages import AppSection, InstanceStatus
+from broker.messages import AppSection, InstanceStatus, ServiceStatus
 from broker.policy import Policy
 from device.checked_file import CheckedFile
 from device.engine.docker import DockerEngine
@@ -192,6 +192,12 @@ class Islet:
     def state(self, instance: str | None = None) -> str:
         found = self.status(instance)
         return "" if found is None else found.state
+
+    def service(self, slot: str) -> ServiceStatus:
+        """Return what is reported of a service; nothing yet is one that is missing."""
+        found = self.status()
+        missing = ServiceStatus(name=slot, state="missing")
+        return next((one for one in (found.services if found else ()) if one.name == slot), missing)
 
     def message(self) -> str:
         found = self.status()

@@ -122,6 +122,21 @@ def test_restart_policies_are_kept(place: Islet) -> None:
     assert place.all_ids() == known
 
 
+def test_the_status_of_a_service_tells_how_it_is_how_often_it_fell_and_what_it_is_made_from(place: Islet) -> None:
+    check = {"test": ["CMD", "/bin/busybox", "true"], "interval_ms": 200, "timeout_ms": 5000}
+    once = {"command": [*SH, "exit 0"], "restart": {"policy": "no"}}
+    status = place.settle(place.release({"web": {"healthcheck": check}, "task": once}))
+    task, web = status.services
+    assert (task.name, task.state, task.exit_code, task.restarts) == ("task", "exited", 0, 0)
+    assert (web.name, web.state, web.health, web.exit_code, web.restarts) == ("web", "running", "healthy", None, 0)
+    assert web.container == place.ids()["web"][:12]
+    assert web.started_at_ms == place.engine.details(place.ids()["web"]).started_at_ms
+    assert {one.digest for one in (task, web)} == {place.images["one"].partition("@")[2]}
+    kill(place, "web")
+    place.until(lambda: place.service("web").restarts == 1 and place.state() == "converged", "its fall is counted")
+    assert (place.service("web").started_at_ms or 0) > (web.started_at_ms or 0)
+
+
 def test_a_task_that_fails_is_tried_as_often_as_it_says(place: Islet) -> None:
     task = {"command": [*SH, "echo again >>/data/tries; exit 4"], "restart": {"policy": "on-failure", "retries": 2}}
     mounts = {"mounts": [{"type": "volume", "source": "data", "target": "/data"}]}
