@@ -19,8 +19,8 @@ from pathlib import Path
 from tests.chaos.rig.bare_pull import by_engine
 from tests.chaos.rig.crossing import MIB, Crossing, Cuts, Into, by_skerry, filled_registry, make_image
 from tests.chaos.rig.xfs import Disk, in_private_mounts
-from tests.harness.dockerd import docker_service
 from tests.harness.images import BuiltImage
+from tests.harness.own_engine import docker_service
 from tests.harness.podman import podman_service
 from tests.harness.servers import use_unpacked_servers
 

@@ -134,6 +134,13 @@ def own_docker() -> Iterator[OwnDocker]:
 
 
 @contextmanager
+def docker_service() -> Iterator[str]:
+    """Yield the address of such a Docker, whose places for pulls nobody else takes."""
+    with own_docker() as engine:
+        yield engine.url
+
+
+@contextmanager
 def own_engine(kind: str) -> Iterator[OwnEngine]:
     """Yield an engine of a kind that only this test has."""
     if kind == "docker":
