@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import typer
 
-from broker.appspec_files import Secret
 from cloud.cli.apps import EnvFiles, Files, Profiles, ProjectName
 from cloud.cli.render import note, say, say_json
 from cloud.cli.surroundings import AsJson, around
@@ -24,6 +23,7 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Build the images, push them, and make a release of them; print its digest."""
+    from broker.appspec_files import Secret
     from cloud.cli import answers
     from cloud.cli.connect import connected
     from cloud.cli.progress import shown_progress

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import typer
 
-from broker.appspec_files import SECRET_BYTES_MAX
 from broker.errors import Refused
 from cloud.cli.render import moment, note, say, say_json, table
 from cloud.cli.surroundings import AsJson
@@ -94,6 +93,7 @@ def pin(client: Client, app: answers.App, values: Mapping[str, bytes]) -> dict[s
 def _put(
     client: Client, app: answers.App, values: Mapping[str, bytes], more: Mapping[str, Any]
 ) -> dict[str, answers.SecretSet]:
+    from broker.appspec_files import SECRET_BYTES_MAX
     from broker.sealing import about_secret, seal
     from cloud.cli import answers
 

@@ -96,7 +96,7 @@ def test_a_crash_loop_rests_between_its_restarts_and_tells_all_of_them(on_podman
     wait_until(lambda: on_podman.engine.details(made.id).restarts > held.restarts, what="it was started again")
     wait_until(lambda: is_held(on_podman), what="it is held back again")
     count = on_podman.engine.details(made.id).restarts
-    assert count < held.restarts + 5  # and not as often as Podman could
+    assert count < held.restarts + 20  # and not as often as Podman could: ten a second, for as long as it was held
 
 
 def test_a_container_that_is_held_back_is_stopped_and_removed_like_any_other(on_podman: Bench) -> None:

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -217,8 +218,9 @@ def test_an_engine_whose_own_disk_is_full_says_so_and_takes_the_image_once_there
 ) -> None:
     image = built([busybox_tar({"mark": secrets.token_bytes(8)}), layer_tar({"big": noise(5_000_000, seed=5)})])
     with (
+        TemporaryDirectory(prefix="skerry-") as short,  # a socket's path has 107 bytes
         registry(tmp_path) as address,
-        small_disk(tmp_path / "disk", megabytes=64) as disk,
+        small_disk(Path(short) / "disk", megabytes=64) as disk,
         podman_service(disk.mount) as url,
         device_engine(url) as engine,
     ):

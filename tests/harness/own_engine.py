@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +63,8 @@ class OwnDocker:
             "exec/containerd/containerd.pid",
         ):  # who ended unseen may have left a name that still is one
             (self._folder / left).unlink(missing_ok=True)
-        self._server.start()
+        with docker0_stays():
+            self._server.start()
 
     def kill(self) -> None:
         self._server.kill()
@@ -91,6 +94,33 @@ class OwnDocker:
         except DockerException:
             return False
         return True
+
+
+@contextmanager
+def docker0_stays() -> Iterator[None]:
+    """Put docker0 back when it goes: a dockerd that starts after a crash deletes it, whoever's it is."""
+    shown = subprocess.run(["ip", "-json", "-4", "address", "show", "docker0"], capture_output=True, check=False)
+    links = json.loads(shown.stdout or b"[]")
+    addresses = [f"{each['local']}/{each['prefixlen']}" for link in links for each in link.get("addr_info", ())]
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(0.02):
+            if not Path("/sys/class/net/docker0").exists():
+                subprocess.run(["ip", "link", "add", "docker0", "type", "bridge"], check=True)
+                for address in addresses:
+                    subprocess.run(["ip", "address", "add", address, "dev", "docker0"], check=True)
+                subprocess.run(["ip", "link", "set", "docker0", "up"], check=True)
+
+    thread = threading.Thread(target=keep, daemon=True)
+    if addresses:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if addresses:
+            thread.join()
 
 
 def end(folder: Path, programs: Iterable[str]) -> None:

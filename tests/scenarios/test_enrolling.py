@@ -31,7 +31,21 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
 
 def enrolling(token: str, state: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "device.cli", "enroll", token, "--state", str(state), "--serial", "s-1", *more],
+        # Where the tests run in the background, SIGINT is ignored, and a child inherits that.
+        [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-m",
+            "device.cli",
+            "enroll",
+            token,
+            "--state",
+            str(state),
+            "--serial",
+            "s-1",
+            *more,
+        ],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
