@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -27,7 +28,17 @@ class SmallDisk:
         """Fill it until about so many bytes are free."""
         self.make_room()
         with (self.mount / BALLAST).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(PAGE, self.free_bytes - free))
+            while not self._filled(file.fileno(), free):
+                pass  # who runs on it took a page between the look and the deed
+
+    def _filled(self, descriptor: int, free: int) -> bool:
+        try:
+            os.posix_fallocate(descriptor, 0, max(PAGE, self.free_bytes - free))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return False
+        return True
 
     def make_room(self) -> None:
         (self.mount / BALLAST).unlink(missing_ok=True)
