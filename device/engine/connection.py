@@ -24,6 +24,7 @@ from broker.engine_limits import older
 from device.engine.port import EngineRefused, EngineUnavailable
 
 TIMEOUT_S = 60
+STOP_MARGIN_S = 30  # beyond the grace of a stop
 READ_BYTES = 64 * 1024
 VALUE_CHARS_MAX = 1024 * 1024  # one JSON value of a stream; an engine's are a few hundred characters
 HEADERS = {"Host": "localhost", "Connection": "keep-alive"}
@@ -110,6 +111,12 @@ class Connection:
                 found: list[dict[str, Any]] = json.loads(answer.data)
                 return found
         return list(client.containers(all=True, filters=filters))
+
+    def stop(self, container_id: str, *, grace_s: int) -> None:
+        """Ask for the end of a container and wait for it; docker-py's own call gives up before a long grace is over."""
+        client = self.client()
+        url = client._url("/containers/{0}/stop", container_id)
+        client._raise_for_status(client._post(url, params={"t": grace_s}, timeout=grace_s + STOP_MARGIN_S))
 
     def libpod(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask Podman's own API for what Docker's cannot say; return the answer of `requests`."""

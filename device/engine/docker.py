@@ -299,11 +299,8 @@ class DockerEngine:
             self._minder.release(container_id)
             if self._is_podman:
                 podman.stop(self._connection, container_id, grace_s=grace_s)
-                return
-            client = self._connection.client()
-            url = client._url("/containers/{0}/stop", container_id)
-            answer = client._post(url, params={"t": grace_s}, timeout=grace_s + podman.STOP_MARGIN_S)
-            client._raise_for_status(answer)
+            else:
+                self._connection.stop(container_id, grace_s=grace_s)
 
     def remove(self, container_id: str) -> None:
         with self._connection.acting(), _absent_is_fine():

@@ -18,7 +18,6 @@ from device.engine.connection import Connection
 from device.engine.port import EngineRefused
 
 REMOVE_TRIES = 5
-STOP_MARGIN_S = 30
 STOP_TRIES, STOP_PAUSE_S = 20, 0.05  # Podman takes a tenth of a second to decide, on a busy machine longer
 UNDECIDED = ("stopped", "running", "stopping", "initialized")
 _USING = {"running", "paused", "stopping"}
@@ -31,11 +30,9 @@ def stop(connection: Connection, container_id: str, *, grace_s: int) -> int | No
     An end of which Podman has not decided whether to start it again is no state to stop in: it says that there is
     nothing to stop, and then starts it.
     """
-    client = connection.client()
     for left in reversed(range(STOP_TRIES)):
-        url = client._url("/containers/{0}/stop", container_id)
-        client._raise_for_status(client._post(url, params={"t": grace_s}, timeout=grace_s + STOP_MARGIN_S))
-        found = client.inspect_container(container_id)
+        connection.stop(container_id, grace_s=grace_s)
+        found = connection.client().inspect_container(container_id)
         if found["State"].get("Status") not in UNDECIDED:
             return int(found.get("RestartCount") or 0)
         if left:

@@ -217,7 +217,7 @@ def _container(
         }
         | ({"ports": [port.model_dump(mode="json") for port in service.ports]} if service.ports else {})
         | ({"joined": {other: container.hash for other, container in joined.items()}} if joined else {})
-        | ({"files": [_file_identity(section, file) for file in files]} if files else {})
+        | ({"files": _file_identities(section, service)} if files else {})
         | ({"attempt": section.attempt} if section.attempt else {})  # another try is another container
     )
     marks = _marks(section, place) | {
@@ -260,12 +260,10 @@ def _files(section: AppSection, service: Service) -> tuple[FileInside, ...]:
     )
 
 
-def _file_identity(section: AppSection, file: FileInside) -> str:
-    """Return what tells a file from another. Of a secret it is the version: labels must not let values be guessed."""
-    if not file.sealed:
-        return digest(file.data)
-    name = file.sealed.rpartition("/")[2]
-    return f"{name} {section.secrets[name].version}"
+def _file_identities(section: AppSection, service: Service) -> list[str]:
+    """Return what tells files from others. Of a secret it is the version: labels must not let values be guessed."""
+    configs = [digest(section.spec.configs[each.source].data) for each in service.configs]
+    return configs + [f"{each.source} {section.secrets[each.source].version}" for each in service.secrets]
 
 
 def asked(service: Service) -> tuple[Asked, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from fastapi.routing import APIRoute
 from sqlalchemy import update
 
 from broker.enrollment import parse_token
-from broker.sealing import about_secret, seal
 from cloud import scopes
 from cloud.api.app import ROUTERS
 from cloud.config import Folder
 from cloud.store import schema
 from tests.contract.test_cloud_api import PASSWORD, Cloud, Joining, User, reason, spec
+from tests.contract.test_cloud_secrets import boxed
 
 Facts = Mapping[str, str]  # what there is of the first organisation, by kind
 
@@ -37,8 +36,7 @@ class Row:
 
 
 def sealed(facts: Facts) -> dict[str, Any]:
-    box = seal(base64.b64decode(facts["vault"]), about_secret(facts["app"], "password"), b"x")
-    return {"sealed": base64.b64encode(box).decode()}
+    return {"sealed": boxed(facts["vault"], facts["app"], "password", b"x")}
 
 
 def body(**fixed: Any) -> Callable[[Facts], dict[str, Any]]:
@@ -131,7 +129,7 @@ class World:
         request = self.cloud.client.post("/v1/enroll", json=Joining("spare").body(waiting)).json()["request"]
         deployment = mine.post("/v1/deployments", app="web", fleet="north").json()["deployment"]
         command = mine.post(f"/v1/devices/{device}/commands", verb="device.resync").json()["commands"][0]["command"]
-        box = base64.b64encode(seal(base64.b64decode(vault), about_secret(app, "spare"), b"y")).decode()
+        box = boxed(vault, app, "spare", b"y")
         assert mine.put("/v1/apps/web/secrets/spare", sealed=box).status_code == 200
         token = mine.post("/v1/tokens", name="of a program", scopes=[scopes.READ]).json()["token"]
         self.secret = secret
